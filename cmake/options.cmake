@@ -1,0 +1,18 @@
+option(CRI_NSPAWN_TESTS "Build the unit tests" ON)
+option(CRI_NSPAWN_FUZZ "Build the fuzz targets (needs clang)" OFF)
+set(CRI_NSPAWN_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize=")
+
+# Flags of every program that runs on the host; the static programs (init, pause, spawner) set their own beside these.
+add_library(project_flags INTERFACE)
+target_compile_options(project_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor
+                                               -fstack-protector-strong)
+target_compile_definitions(project_flags INTERFACE _FILE_OFFSET_BITS=64 CRI_NSPAWN_VERSION="${PROJECT_VERSION}")
+target_include_directories(project_flags INTERFACE ${PROJECT_SOURCE_DIR})
+if(CRI_NSPAWN_SANITIZE)
+  target_compile_options(project_flags INTERFACE -fsanitize=${CRI_NSPAWN_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(project_flags INTERFACE -fsanitize=${CRI_NSPAWN_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(project_flags INTERFACE -ffunction-sections -fdata-sections)
+  target_compile_definitions(project_flags INTERFACE _FORTIFY_SOURCE=2)
+  target_link_options(project_flags INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now)
+endif()
