@@ -1,0 +1,30 @@
+// Network namespaces that outlive the thread that made them, pinned by a bind mount in /run/netns as ip-netns(8) does.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cni {
+
+class Namespaces {
+ public:
+  // `directory` is made when first needed, usually /run/netns.
+  explicit Namespaces(std::string directory) : directory_(std::move(directory)) {}
+
+  // Makes a network namespace with its loopback device up and pins it at <directory>/<name>; gives that path. Sysctls
+  // ("net.ipv4.ip_forward" or with slashes) are set inside; only names below "net" are taken. Whatever fails, nothing is left.
+  base::Result<std::string> Create(const std::string& name,
+                                   const std::vector<std::pair<std::string, std::string>>& sysctls);
+  // Unpins and removes <directory>/<name>; no error when it does not exist.
+  base::Status Remove(const std::string& name);
+  // The names below the directory that start with `prefix`.
+  base::Result<std::vector<std::string>> List(const std::string& prefix) const;
+
+ private:
+  std::string directory_;
+};
+
+}  // namespace cni

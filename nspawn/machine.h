@@ -1,0 +1,58 @@
+// A pod sandbox: one systemd-nspawn machine that holds the pod's UTS, IPC and (when shared) PID namespaces.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace nspawn {
+
+struct MachineSpec {
+  // Name of the machine and, with ".service", of its unit: at most 64 characters, see MachineName().
+  std::string name;
+  std::string description;  // the unit's Description=
+  std::string slice;        // "kubepods-….slice"; empty: machine.slice
+  std::string uuid;         // the machine's id, the pod's UID when that is a UUID; empty: made from the name
+  std::string hostname;
+  std::string network_namespace;  // path of the namespace to join; empty: the host's
+  bool host_pid = false;
+  bool host_ipc = false;
+  bool host_uts = false;
+};
+
+struct Machine {
+  std::string name;
+  bool running = false;
+  pid_t leader = 0;  // pause, as the host sees it
+  std::string cgroup;  // of the unit, below /sys/fs/cgroup
+  // Inode numbers of the leader's namespaces (the host's where the pod shares it).
+  uint64_t pid_namespace = 0;
+  uint64_t ipc_namespace = 0;
+  uint64_t uts_namespace = 0;
+};
+
+// A readable name from hostile parts: "namespace-pod-<first 12 of id>" (or "namespace-pod-container-<…>"). Only
+// [a-z0-9-] stay, others become '-'; the parts before the id are cut so that the whole has at most 64 characters.
+std::string ReadableName(const std::vector<std::string>& parts, const std::string& id);
+
+// Thread-safe; calls block until systemd's job is done.
+class Machines {
+ public:
+  virtual ~Machines() = default;
+  // Starts the machine and gives it back when it is ready. On failure nothing is left (unit, machine).
+  virtual base::Result<Machine> Start(const MachineSpec& spec) = 0;
+  // Ends the machine and unloads its unit; no error when there is none.
+  virtual base::Status Stop(const std::string& name) = 0;
+  // kNotFound when there is no such unit.
+  virtual base::Result<Machine> Find(const std::string& name) = 0;
+  // `handler` is called from the bus thread, once, when a machine ends; it must not block.
+  virtual void OnEnd(std::function<void(const std::string& name)> handler) = 0;
+};
+
+}  // namespace nspawn
