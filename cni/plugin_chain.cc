@@ -1,0 +1,206 @@
+#include "cni/plugin_chain.h"
+
+#include <net/if.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace cni {
+namespace {
+
+constexpr size_t kMostMessage = 1024;
+// The cache makes a file name of it.
+constexpr size_t kMostIdLength = 128;
+// "Container unknown or does not exist. This error implies the runtime does not need to perform any container network
+// cleanup" (section 2, "Error").
+constexpr unsigned kUnknownContainer = 3;
+// Plugins look for iptables, nft and the like.
+constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+std::string Joined(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string text;
+  for (const std::string& part : parts) {
+    if (!text.empty()) text += separator;
+    text += part;
+  }
+  return text;
+}
+
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+// Section 3, "Deriving execution configuration from plugin configuration".
+Json RequestConfiguration(const Configuration& configuration, const Plugin& plugin, const Invocation& invocation,
+                          const Json& previous_result) {
+  Json request = plugin.object;
+  request.erase("capabilities");
+  request.erase("prevResult");
+  request["name"] = configuration.name;
+  request["cniVersion"] = configuration.version;
+  for (const std::string& capability : plugin.capabilities) {
+    const auto value = invocation.capabilities.find(capability);
+    if (value == invocation.capabilities.end()) continue;
+    Json& runtime_configuration = request["runtimeConfig"];
+    if (!runtime_configuration.is_object()) runtime_configuration = Json::object();
+    runtime_configuration[capability] = *value;
+  }
+  if (!previous_result.is_null()) request["prevResult"] = previous_result;
+  return request;
+}
+
+std::vector<std::string> Environment(std::string_view verb, const Invocation& invocation,
+                                     const std::vector<std::string>& directories) {
+  return {kPath,
+          "CNI_COMMAND=" + std::string(verb),
+          "CNI_CONTAINERID=" + invocation.container_id,
+          "CNI_NETNS=" + invocation.namespace_path,
+          "CNI_IFNAME=" + invocation.interface,
+          "CNI_ARGS=" + invocation.arguments,
+          "CNI_PATH=" + Joined(directories, ":")};
+}
+
+// The error object of section 5, "Error", as one sentence. Plugins are not trusted to keep to its types.
+std::string ErrorText(const Json& error, unsigned code) {
+  const auto text = [&](const char* name) -> std::string {
+    const auto member = error.find(name);
+    if (member == error.end() || !member->is_string()) return {};
+    return base::Printable(base::Trim(member->get_ref<const std::string&>()), kMostMessage);
+  };
+  std::string message = text("msg");
+  if (const std::string details = text("details"); !details.empty()) {
+    message += message.empty() ? details : "; " + details;
+  }
+  if (message.empty()) message = "it gave no reason";
+  return code == 0 ? message : message + " (error code " + std::to_string(code) + ")";
+}
+
+// What can be told of a failed plugin that printed no error object.
+std::string PlainFailureText(const PluginOutput& output) {
+  std::string message = output.exit_code > 128 ? "it was ended by signal " + std::to_string(output.exit_code - 128)
+                                               : "it exited with status " + std::to_string(output.exit_code);
+  const std::string_view errors = base::Trim(output.standard_error);
+  const std::string_view said = errors.empty() ? base::Trim(output.standard_output) : errors;
+  if (said.empty()) return message + " and gave no reason";
+  return message + " and printed: " + base::Printable(said, kMostMessage);
+}
+
+// Section 5, "ADD Success". A result without a version is of the version it was asked in.
+base::Result<Json> ParseResult(std::string_view output, const Configuration& configuration) {
+  ASSIGN_OR_RETURN(Json result, ParseJsonObject(output));
+  ASSIGN_OR_RETURN(const std::string version, StringMember(result, "cniVersion"));
+  if (version.empty()) {
+    result["cniVersion"] = configuration.version;
+  } else if (!IsSupportedVersion(version)) {
+    return base::InvalidArgument("its cniVersion " + base::Printable(version, 32) + " is not supported");
+  }
+  return result;
+}
+
+// The kernel's rules (dev_valid_name) for a name of at most IFNAMSIZ - 1 characters.
+bool IsInterfaceName(std::string_view name) {
+  return !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
+         std::none_of(name.begin(), name.end(), [](char c) {
+           return c == '/' || c == ':' || static_cast<unsigned char>(c) <= 0x20 || c == 0x7F;
+         });
+}
+
+}  // namespace
+
+base::Status Validate(const Invocation& invocation) {
+  const auto refuse = [](std::string_view what, const std::string& value) {
+    return base::InvalidArgument("\"" + base::Printable(value, 128) + "\" is no valid " + std::string(what));
+  };
+  if (!IsIdentifier(invocation.container_id) || invocation.container_id.size() > kMostIdLength) {
+    return refuse("container id", invocation.container_id);
+  }
+  if (!IsInterfaceName(invocation.interface)) return refuse("interface name", invocation.interface);
+  const std::string& path = invocation.namespace_path;
+  if ((!path.empty() && path[0] != '/') || path.find('\0') != std::string::npos) return refuse("namespace path", path);
+  if (invocation.arguments.find('\0') != std::string::npos) return refuse("CNI_ARGS", invocation.arguments);
+  return base::Ok();
+}
+
+PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::chrono::milliseconds timeout)
+    : runner_(runner), directories_(std::move(directories)), timeout_(timeout) {}
+
+base::Result<std::string> PluginChain::Find(const std::string& type) const {
+  for (const std::string& directory : directories_) {
+    std::string path = directory + "/" + type;
+    struct stat info {};
+    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return base::NotFound("the CNI plugin " + base::Printable(type, 64) + " is not installed in " +
+                        Joined(directories_, " or "));
+}
+
+base::Status PluginChain::FindAll(const Configuration& configuration) const {
+  for (const Plugin& plugin : configuration.plugins) RETURN_IF_ERROR(Find(plugin.type));
+  return base::Ok();
+}
+
+PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
+                                      const Invocation& invocation, const Json& previous_result) const {
+  // The wording of libcni, which users search the web for.
+  const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
+  auto program = Find(plugin.type);
+  if (!program.ok()) return {{}, 0, std::move(program).error()};
+  PluginCall call;
+  call.program = *std::move(program);
+  call.environment = Environment(verb, invocation, directories_);
+  call.standard_input = JsonText(RequestConfiguration(configuration, plugin, invocation, previous_result));
+  call.timeout = timeout_;
+  auto output = runner_.Run(call);
+  if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
+  if (output->exit_code == 0) return {std::move(output->standard_output), 0, base::Ok()};
+
+  unsigned code = 0;
+  std::string message;
+  if (const auto error = ParseJsonObject(output->standard_output);
+      error.ok() && (error->contains("msg") || error->contains("code"))) {
+    if (const auto member = error->find("code"); member != error->end() && member->is_number_unsigned()) {
+      code = member->get<unsigned>();
+    }
+    message = ErrorText(*error, code);
+  } else {
+    message = PlainFailureText(*output);
+  }
+  return {{}, code, base::Error(base::Code::kUnknown, doing + ": " + message)};
+}
+
+base::Status PluginChain::Add(const Configuration& configuration, const Invocation& invocation, Json& result) const {
+  result = nullptr;
+  for (const Plugin& plugin : configuration.plugins) {
+    Outcome outcome = Run("ADD", configuration, plugin, invocation, result);
+    RETURN_IF_ERROR(std::move(outcome.status));
+    auto parsed = ParseResult(outcome.output, configuration);
+    if (!parsed.ok()) {
+      return std::move(parsed)
+          .error()
+          .WithCode(base::Code::kUnknown)
+          .Wrap("plugin type=\"" + base::Printable(plugin.type, 64) + "\" gave a result that cannot be used");
+    }
+    result = *std::move(parsed);
+  }
+  return base::Ok();
+}
+
+base::Status PluginChain::Delete(const Configuration& configuration, const Invocation& invocation,
+                                 const Json& result) const {
+  // Before version 0.4.0 a DEL knew no prevResult.
+  const Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : Json();
+  for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
+    Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
+    if (!outcome.status.ok() && outcome.error_code != kUnknownContainer) return std::move(outcome.status);
+  }
+  return base::Ok();
+}
+
+}  // namespace cni

@@ -1,0 +1,60 @@
+// Runs the plugins of a network configuration one after another (sections 2 to 4 of the specification).
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "cni/configuration.h"
+#include "cni/json.h"
+#include "cni/plugin_runner.h"
+
+namespace cni {
+
+// The parameters that all plugin calls for one attachment share.
+struct Invocation {
+  std::string container_id;            // CNI_CONTAINERID
+  std::string namespace_path;          // CNI_NETNS; empty when the namespace is gone
+  std::string interface;               // CNI_IFNAME
+  std::string arguments;               // CNI_ARGS
+  Json capabilities = Json::object();  // capability arguments by name
+};
+
+// Whether the parameters may be handed to a plugin (section 2, "Parameters"): kInvalidArgument when not.
+base::Status Validate(const Invocation& invocation);
+
+// Thread-safe.
+class PluginChain {
+ public:
+  // `runner` must outlive the chain.
+  PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::chrono::milliseconds timeout);
+
+  // kNotFound with the name of the first plugin that is in none of the directories.
+  base::Status FindAll(const Configuration& configuration) const;
+
+  // Calls ADD of every plugin in order, each with its predecessor's result. `result` holds the result of the last
+  // plugin that succeeded, null when none has, also after a failure.
+  base::Status Add(const Configuration& configuration, const Invocation& invocation, Json& result) const;
+
+  // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. Stops
+  // at the first failure, as the specification wants it.
+  base::Status Delete(const Configuration& configuration, const Invocation& invocation, const Json& result) const;
+
+ private:
+  struct Outcome {
+    std::string output;       // of a plugin that succeeded
+    unsigned error_code = 0;  // of the error that a plugin reported, 0 when there is none
+    base::Status status;
+  };
+  base::Result<std::string> Find(const std::string& type) const;
+  Outcome Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
+              const Invocation& invocation, const Json& previous_result) const;
+
+  PluginRunner& runner_;
+  const std::vector<std::string> directories_;
+  const std::chrono::milliseconds timeout_;
+};
+
+}  // namespace cni
