@@ -1,0 +1,393 @@
+#include "cri/config.h"
+
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+// The parser gives its errors back.
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "base/files.h"
+#include "base/text.h"
+
+namespace cri {
+namespace {
+
+using base::LogLevel;
+using std::chrono::milliseconds;
+
+constexpr size_t kMostBytes = size_t{1} << 20;
+
+constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLogLevels = {{{"error", LogLevel::kError},
+                                                                              {"warning", LogLevel::kWarning},
+                                                                              {"notice", LogLevel::kNotice},
+                                                                              {"info", LogLevel::kInfo},
+                                                                              {"debug", LogLevel::kDebug}}};
+
+struct Unit {
+  std::string_view name;
+  uint64_t factor;
+};
+constexpr std::array<Unit, 6> kDurationUnits = {
+    {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"min", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
+constexpr std::array<Unit, 5> kSizeUnits = {
+    {{"", 1}, {"K", uint64_t{1} << 10}, {"M", uint64_t{1} << 20}, {"G", uint64_t{1} << 30}, {"T", uint64_t{1} << 40}}};
+
+// A whole number and one of `units`, in the units of factor 1.
+std::optional<uint64_t> ParseQuantity(std::string_view text, std::span<const Unit> units) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::optional<uint64_t> number = base::ParseUnsigned(text.substr(0, digits));
+  const std::string_view name = base::Trim(text.substr(digits));
+  const auto unit = std::find_if(units.begin(), units.end(), [&](const Unit& each) { return each.name == name; });
+  if (!number || unit == units.end() || *number > std::numeric_limits<uint64_t>::max() / unit->factor) return {};
+  return *number * unit->factor;
+}
+
+// Each reader takes one kind of value; its error continues the sentence "<key> …".
+
+base::Status Need(std::string_view what, const toml::node& node) {
+  std::string kind;
+  switch (node.type()) {
+    case toml::node_type::table:
+      kind = "a table";
+      break;
+    case toml::node_type::array:
+      kind = "an array";
+      break;
+    case toml::node_type::string:
+      kind = "a string";
+      break;
+    case toml::node_type::integer:
+      kind = "an integer";
+      break;
+    case toml::node_type::floating_point:
+      kind = "a floating-point number";
+      break;
+    case toml::node_type::boolean:
+      kind = "a boolean";
+      break;
+    default:
+      kind = "a date or time";
+  }
+  return base::InvalidArgument("must be " + std::string(what) + ", not " + kind);
+}
+
+base::Status ReadText(const toml::node& node, std::string& value) {
+  if (!node.is_string()) return Need("a string", node);
+  value = node.as_string()->get();
+  if (value.find('\0') == std::string::npos) return base::Ok();
+  return base::InvalidArgument("must not have a zero byte");
+}
+
+base::Status ReadPath(const toml::node& node, std::string& value) {
+  RETURN_IF_ERROR(ReadText(node, value));
+  if (value.empty() || value[0] != '/') {
+    return base::InvalidArgument("is \"" + value + "\"; it must be an absolute path");
+  }
+  if (value.size() >= PATH_MAX) return base::InvalidArgument("is longer than a path may be");
+  value = std::filesystem::path(value).lexically_normal().string();
+  if (value.size() > 1 && value.back() == '/') value.pop_back();
+  return base::Ok();
+}
+
+base::Status ReadPathOrNone(const toml::node& node, std::string& value) {
+  if (node.is_string() && node.as_string()->get().empty()) {
+    value.clear();
+    return base::Ok();
+  }
+  return ReadPath(node, value);
+}
+
+base::Status ReadPaths(const toml::node& node, std::vector<std::string>& values) {
+  if (!node.is_array()) return Need("an array of paths", node);
+  if (node.as_array()->empty()) return base::InvalidArgument("must name at least one directory");
+  values.clear();
+  for (const toml::node& element : *node.as_array()) {
+    RETURN_IF_ERROR(ReadPath(element, values.emplace_back()));
+  }
+  return base::Ok();
+}
+
+base::Status ReadSocket(const toml::node& node, std::string& value) {
+  RETURN_IF_ERROR(ReadPath(node, value));
+  constexpr size_t most = sizeof(sockaddr_un{}.sun_path) - 1;
+  if (value.size() <= most) return base::Ok();
+  return base::InvalidArgument("has " + std::to_string(value.size()) + " characters; a socket's path has at most " +
+                               std::to_string(most));
+}
+
+base::Status ReadLogLevel(const toml::node& node, LogLevel& value) {
+  std::string name;
+  RETURN_IF_ERROR(ReadText(node, name));
+  const auto* level =
+      std::find_if(kLogLevels.begin(), kLogLevels.end(), [&](const auto& each) { return each.first == name; });
+  if (level == kLogLevels.end()) {
+    return base::InvalidArgument("is \"" + name + R"("; it must be "error", "warning", "notice", "info" or "debug")");
+  }
+  value = level->second;
+  return base::Ok();
+}
+
+template <typename Number>
+base::Status ReadNumber(const toml::node& node, Number& value, int64_t least, int64_t most) {
+  if (!node.is_integer()) return Need("an integer", node);
+  const int64_t number = node.as_integer()->get();
+  if (number < least || number > most) {
+    return base::InvalidArgument("is " + std::to_string(number) + "; it must be from " + std::to_string(least) +
+                                 " to " + std::to_string(most));
+  }
+  value = static_cast<Number>(number);
+  return base::Ok();
+}
+
+base::Status ReadSize(const toml::node& node, uint64_t& value) {
+  std::optional<uint64_t> bytes;
+  if (node.is_integer()) {
+    if (node.as_integer()->get() > 0) bytes = static_cast<uint64_t>(node.as_integer()->get());
+  } else if (node.is_string()) {
+    bytes = ParseQuantity(node.as_string()->get(), kSizeUnits);
+  } else {
+    return Need("a size", node);
+  }
+  if (!bytes || *bytes == 0) {
+    return base::InvalidArgument(
+        "must be a number of bytes above 0, or a string like \"512M\" with the unit K, M, G or T");
+  }
+  value = *bytes;
+  return base::Ok();
+}
+
+// `Duration` is std::chrono::seconds or milliseconds.
+template <typename Duration>
+base::Status ReadDuration(const toml::node& node, Duration& value, milliseconds least, milliseconds most) {
+  if (!node.is_string()) return Need("a string with a duration like \"90s\"", node);
+  const std::optional<uint64_t> number = ParseQuantity(node.as_string()->get(), kDurationUnits);
+  const std::string range =
+      "from " + std::to_string(least.count() / 1000) + "s to " + std::to_string(most.count() / 1000) + "s";
+  if (!number) {
+    return base::InvalidArgument("is \"" + node.as_string()->get() +
+                                 "\"; it must be a whole number with a unit, ms, s, min, h or d: \"90s\"");
+  }
+  if (*number < static_cast<uint64_t>(least.count()) || *number > static_cast<uint64_t>(most.count())) {
+    return base::InvalidArgument("is " + node.as_string()->get() + "; it must be " + range);
+  }
+  value = std::chrono::duration_cast<Duration>(milliseconds(*number));
+  if (value == milliseconds(*number)) return base::Ok();
+  return base::InvalidArgument("is " + node.as_string()->get() + "; it must be whole seconds");
+}
+
+std::string LogLevelName(LogLevel level) {
+  const auto* found =
+      std::find_if(kLogLevels.begin(), kLogLevels.end(), [&](const auto& each) { return each.second == level; });
+  return std::string(found->first);
+}
+
+using Json = nlohmann::ordered_json;
+
+struct Key {
+  std::string_view name;
+  base::Status (*read)(const toml::node& value, Config& config);
+  Json (*show)(const Config& config);
+};
+
+// A key without a dot stands before the first table of the file.
+const std::array kKeys = {
+    Key{"state_directory", [](const toml::node& node, Config& c) { return ReadPath(node, c.state_directory); },
+        [](const Config& c) -> Json { return c.state_directory; }},
+    Key{"runtime_directory", [](const toml::node& node, Config& c) { return ReadPath(node, c.runtime_directory); },
+        [](const Config& c) -> Json { return c.runtime_directory; }},
+    Key{"log_level", [](const toml::node& node, Config& c) { return ReadLogLevel(node, c.log_level); },
+        [](const Config& c) -> Json { return LogLevelName(c.log_level); }},
+
+    Key{"server.socket", [](const toml::node& node, Config& c) { return ReadSocket(node, c.socket); },
+        [](const Config& c) -> Json { return c.socket; }},
+    Key{"server.group", [](const toml::node& node, Config& c) { return ReadText(node, c.group); },
+        [](const Config& c) -> Json { return c.group; }},
+
+    Key{"image.hosts_directory",
+        [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.images.hosts_directory); },
+        [](const Config& c) -> Json { return c.images.hosts_directory; }},
+    Key{"image.import_directory",
+        [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.images.import_directory); },
+        [](const Config& c) -> Json { return c.images.import_directory; }},
+    Key{"image.parallel_layers",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.images.parallel_layers, 1, 64); },
+        [](const Config& c) -> Json { return c.images.parallel_layers; }},
+    Key{"image.most_layer_bytes",
+        [](const toml::node& node, Config& c) { return ReadSize(node, c.images.most_layer_bytes); },
+        [](const Config& c) -> Json { return c.images.most_layer_bytes; }},
+    Key{"image.most_layer_entries",
+        [](const toml::node& node, Config& c) {
+          return ReadNumber(node, c.images.most_layer_entries, 1, 1'000'000'000);
+        },
+        [](const Config& c) -> Json { return c.images.most_layer_entries; }},
+    Key{"image.idle_timeout",
+        [](const toml::node& node, Config& c) {
+          return ReadDuration(node, c.images.idle_timeout, std::chrono::seconds(1), std::chrono::hours(1));
+        },
+        [](const Config& c) -> Json { return std::to_string(c.images.idle_timeout.count()) + "s"; }},
+
+    Key{"cni.configuration_directory",
+        [](const toml::node& node, Config& c) { return ReadPath(node, c.network.configuration_directory); },
+        [](const Config& c) -> Json { return c.network.configuration_directory; }},
+    Key{"cni.plugin_directories",
+        [](const toml::node& node, Config& c) { return ReadPaths(node, c.network.plugin_directories); },
+        [](const Config& c) -> Json { return c.network.plugin_directories; }},
+    Key{"cni.plugin_timeout",
+        [](const toml::node& node, Config& c) {
+          return ReadDuration(node, c.network.plugin_timeout, std::chrono::seconds(1), std::chrono::hours(1));
+        },
+        [](const Config& c) -> Json { return std::to_string(c.network.plugin_timeout.count()) + "ms"; }},
+    Key{"cni.network_namespace_directory",
+        [](const toml::node& node, Config& c) { return ReadPath(node, c.network_namespace_directory); },
+        [](const Config& c) -> Json { return c.network_namespace_directory; }},
+};
+
+// How many letters must be changed, added or left out to make `typed` the beginning of `known`, and how many to make it
+// the whole.
+std::pair<size_t, size_t> Distance(std::string_view typed, std::string_view known) {
+  std::vector<size_t> row(known.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < typed.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < known.size(); ++j) {
+      const size_t change = diagonal + (typed[i] == known[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({change, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return {*std::min_element(row.begin(), row.end()), row.back()};
+}
+
+std::string_view LastPart(std::string_view name) {
+  return name.substr(name.rfind('.') + 1);
+}
+
+std::string_view TableOf(std::string_view name) {
+  return name.substr(0, std::min(name.find('.'), name.size()));
+}
+
+// The key or table that was probably meant, or nothing.
+std::string_view Suggestion(std::string_view unknown, bool is_table) {
+  std::pair<size_t, size_t> best{unknown.size(), unknown.size()};
+  std::string_view suggestion;
+  const std::string_view typed = LastPart(unknown).substr(0, 64);
+  for (const Key& key : kKeys) {
+    if (is_table && TableOf(key.name) == key.name) continue;
+    const std::string_view candidate = is_table ? TableOf(key.name) : key.name;
+    const auto distance = Distance(typed, LastPart(candidate));
+    if (distance.first <= typed.size() / 3 && distance < best) {
+      best = distance;
+      suggestion = candidate;
+    }
+  }
+  return suggestion;
+}
+
+struct Mistake {
+  uint32_t line;
+  std::string what;
+};
+
+class Reader {
+ public:
+  explicit Reader(Config& config) : config_(config) {}
+
+  void ReadTable(const toml::table& table, const std::string& prefix) {
+    for (const auto& [key, value] : table) {
+      const std::string name = prefix + std::string(key.str());
+      const auto* known = std::find_if(kKeys.begin(), kKeys.end(), [&](const Key& each) { return each.name == name; });
+      if (known != kKeys.end()) {
+        const base::Status read = known->read(value, config_);
+        if (!read.ok()) Add(value.source(), name + " " + read.error().message());
+      } else if (prefix.empty() && IsTable(name)) {
+        if (value.is_table()) {
+          ReadTable(*value.as_table(), name + ".");
+        } else {
+          Add(value.source(), name + " " + Need("a table", value).error().message());
+        }
+      } else {
+        AddUnknown(key.source(), name, value.is_table());
+      }
+    }
+  }
+
+  const std::optional<Mistake>& mistake() const { return mistake_; }
+
+ private:
+  static bool IsTable(const std::string& name) {
+    return std::any_of(kKeys.begin(), kKeys.end(),
+                       [&](const Key& each) { return each.name.substr(0, name.size() + 1) == name + "."; });
+  }
+  void AddUnknown(const toml::source_region& where, const std::string& name, bool is_table) {
+    const std::string_view suggestion = Suggestion(name, is_table);
+    std::string what = std::string("unknown ") + (is_table ? "table" : "key") + " \"" + name + "\"";
+    if (!suggestion.empty()) what += "; did you mean \"" + std::string(suggestion) + "\"?";
+    Add(where, what);
+  }
+  // The tables come sorted by name: the earliest line is kept.
+  void Add(const toml::source_region& where, std::string what) {
+    if (mistake_ && mistake_->line <= where.begin.line) return;
+    mistake_ = {where.begin.line, std::move(what)};
+  }
+
+  Config& config_;
+  std::optional<Mistake> mistake_;
+};
+
+base::Error At(std::string_view name, uint32_t line, std::string_view what) {
+  return base::InvalidArgument(std::string(name) + ":" + std::to_string(line) + ": " + base::Printable(what));
+}
+
+void SetDerived(Config& config) {
+  config.images.root = config.state_directory + "/images";
+  config.network.cache_directory = config.state_directory + "/cni";
+}
+
+}  // namespace
+
+Config::Config() {
+  images.hosts_directory = "/etc/cri-nspawn/certs.d";
+  images.import_directory = "/var/lib/cri-nspawn/import";
+  SetDerived(*this);
+}
+
+base::Result<Config> ParseConfig(std::string_view text, std::string_view name) {
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) return At(name, parsed.error().source().begin.line, parsed.error().description());
+  Config config;
+  Reader reader(config);
+  reader.ReadTable(parsed.table(), "");
+  if (reader.mistake()) return At(name, reader.mistake()->line, reader.mistake()->what);
+  SetDerived(config);
+  return config;
+}
+
+base::Result<Config> LoadConfig(const std::string& path) {
+  const base::Result<std::string> text = base::ReadFile(path, kMostBytes);
+  if (text.ok()) return ParseConfig(*text, path);
+  if (text.error().number() == ENOENT) return Config();
+  return base::Error(text.error()).Wrap("read the configuration");
+}
+
+std::string ConfigJson(const Config& config) {
+  Json json = Json::object();
+  for (const Key& key : kKeys) json[std::string(key.name)] = key.show(config);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace cri

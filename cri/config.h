@@ -1,0 +1,51 @@
+// The daemon's configuration, /etc/cri-nspawn/config.toml. Every key is described in packaging/config.toml, which is
+// installed as that file, and in cri-nspawn-config.toml(5).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "cni/network.h"
+#include "image/store.h"
+
+namespace cri {
+
+inline constexpr std::string_view kDefaultConfigPath = "/etc/cri-nspawn/config.toml";
+
+// All paths are absolute and without "." and "..", repeated slashes or a slash at the end. Keys are named in brackets.
+struct Config {
+  // What must outlive a reboot: records, images, the CNI cache (state_directory).
+  std::string state_directory = "/var/lib/cri-nspawn";
+  // What must outlive only the daemon: bundles, sandbox files (runtime_directory).
+  std::string runtime_directory = "/run/cri-nspawn";
+  // Lines below this level are not logged (log_level).
+  base::LogLevel log_level = base::LogLevel::kInfo;
+  // The unix socket for gRPC (server.socket).
+  std::string socket = "/run/cri-nspawn/cri-nspawn.sock";
+  // Name of the group whose members may connect beside root; empty: root alone (server.group).
+  std::string group;
+  // Where network namespaces are pinned (cni.network_namespace_directory).
+  std::string network_namespace_directory = "/run/netns";
+  // images.root is <state_directory>/images (image.*).
+  image::StoreOptions images;
+  // network.cache_directory is <state_directory>/cni (cni.*).
+  cni::NetworkOptions network;
+
+  // The defaults.
+  Config();
+};
+
+// Reads the configuration. A file that does not exist means the defaults. What is wrong with a file comes back as
+// kInvalidArgument, "/etc/cri-nspawn/config.toml:12: …", the earliest line first: broken TOML, a key that there is not,
+// a value of another type or outside its range.
+base::Result<Config> LoadConfig(const std::string& path);
+// The same for a text; `name` stands in messages where the path would.
+base::Result<Config> ParseConfig(std::string_view text, std::string_view name);
+
+// All keys with their values in force, as a JSON object with one member for each key ("image.parallel_layers": 4): for
+// verbose status.
+std::string ConfigJson(const Config& config);
+
+}  // namespace cri
