@@ -101,6 +101,7 @@ class [[nodiscard]] Result<void> {
  public:
   Result() = default;
   Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Code code, std::string message) : error_(Error(code, std::move(message))) {}
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }

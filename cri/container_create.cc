@@ -1,0 +1,124 @@
+// CreateContainer.
+
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cri/container_spec.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+namespace {
+
+// Where the container's log goes, or empty when it has none.
+base::Result<std::string> LogPathOf(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& config) {
+  if (config.log_path().empty() || pod.log_directory().empty()) return std::string();
+  for (const std::string_view part : base::Split(config.log_path(), '/')) {
+    if (part == "..")
+      return base::InvalidArgument("log_path \"" + config.log_path() + "\" leads out of the log directory");
+  }
+  std::string path = pod.log_directory() + "/" + config.log_path();
+  if (path.find('\0') != std::string::npos) return base::InvalidArgument("the log path holds a NUL");
+  const std::string directory = path.substr(0, path.rfind('/'));
+  struct stat info {};
+  if (::stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return base::Error(
+        base::Code::kFailedPrecondition,
+        "the log directory \"" + directory + "\" does not exist; whoever creates the container makes it first");
+  }
+  return path;
+}
+
+// The process of the container that the PID mode TARGET names; 0 when it does not run in this pod.
+int TargetPid(const Runtime& runtime, const std::string& sandbox_id, const v1::ContainerConfig& config) {
+  const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
+  if (options.pid() != v1::TARGET) return 0;
+  const auto target = runtime.containers.Find(options.target_id());
+  if (!target.ok() || (*target)->sandbox_id() != sandbox_id) return 0;
+  return (*target)->state() == ContainerRecord::RUNNING ? (*target)->pid() : 0;
+}
+
+// The digest reference of the image, or its id when it has none: CRI's image_ref.
+std::string ReferenceOf(const image::Image& image) {
+  return image.digests.empty() ? image.id : image.digests.front();
+}
+
+base::Status Create(Runtime& runtime, const ContainerRecord& record, const SandboxRecord& sandbox,
+                    const image::Image& image) {
+  RETURN_IF_ERROR(runtime.parts.images.Hold(image.id, record.id()));
+  const ContainerSources sources{record,
+                                 sandbox,
+                                 image,
+                                 runtime.containers.Directory(record.id()),
+                                 runtime.SandboxFiles(sandbox.id()),
+                                 TargetPid(runtime, sandbox.id(), record.config())};
+  ASSIGN_OR_RETURN(const nspawn::ContainerSpec spec, MakeContainerSpec(sources));
+  RETURN_IF_ERROR(runtime.containers.Insert(record));
+  RETURN_IF_ERROR(runtime.parts.containers.Create(spec));
+  return runtime.containers.Update(record.id(), [](ContainerRecord& container) {
+    container.set_state(ContainerRecord::CREATED);
+    return true;
+  });
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const v1::CreateContainerRequest* in,
+                                             v1::CreateContainerResponse* out) {
+  return Answer(RpcKind::kChange, "CreateContainer", [&]() -> base::Status {
+    const v1::ContainerConfig& config = in->config();
+    if (!in->has_config() || config.metadata().name().empty()) {
+      return base::InvalidArgument("the container's configuration has no metadata with a name");
+    }
+    ASSIGN_OR_RETURN(const auto found, runtime_.sandboxes.Find(in->pod_sandbox_id()));
+    // One creation in a pod at a time, and none while the pod is being stopped or removed.
+    ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(found->id(), DeadlineOf(*context)));
+    const auto sandbox = runtime_.sandboxes.Get(found->id());
+    if (!sandbox) return base::NotFound("pod sandbox \"" + in->pod_sandbox_id() + "\" not found");
+    if (sandbox->state() != SandboxRecord::READY) {
+      return {base::Code::kFailedPrecondition, "pod sandbox " + sandbox->id() + " is not ready"};
+    }
+    for (const auto& existing : runtime_.ContainersOf(sandbox->id())) {
+      const v1::ContainerMetadata& metadata = existing->config().metadata();
+      if (metadata.name() != config.metadata().name() || metadata.attempt() != config.metadata().attempt()) continue;
+      if (existing->state() == ContainerRecord::CREATED) {
+        out->set_container_id(existing->id());  // a call repeated after a timeout
+        return base::Ok();
+      }
+      return {base::Code::kAlreadyExists, "container " + existing->id() + " has the name \"" + metadata.name() +
+                                              "\" and attempt " + std::to_string(metadata.attempt()) + " already"};
+    }
+
+    ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(config.image().image()));
+    if (!image) return base::NotFound("image \"" + config.image().image() + "\" not found; pull it first");
+
+    ContainerRecord record;
+    record.set_id(base::RandomHex(32));
+    record.set_sandbox_id(sandbox->id());
+    *record.mutable_config() = config;
+    const v1::PodSandboxMetadata& pod = sandbox->config().metadata();
+    record.set_name(nspawn::ReadableName({pod.namespace_(), pod.name(), config.metadata().name()}, record.id()));
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    record.set_created_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    record.set_state(ContainerRecord::CREATING);
+    record.set_image_id(image->id);
+    record.set_image_ref(ReferenceOf(*image));
+    ASSIGN_OR_RETURN(*record.mutable_log_path(), LogPathOf(sandbox->config(), config));
+    *record.mutable_resources() = config.linux().resources();
+
+    const base::LogScope scope("CRI_CONTAINER_ID", record.id());
+    base::Status created = Create(runtime_, record, *sandbox, *image);
+    if (!created.ok()) {
+      const base::Status undone = runtime_.RemoveContainer(record.id());
+      if (!undone.ok()) base::Log(base::LogLevel::kError, "undo a failed CreateContainer: " + undone.error().message());
+      runtime_.parts.images.Release(record.id());
+      return std::move(created).Wrap("create container " + config.metadata().name() + " in pod " + pod.namespace_() +
+                                     "/" + pod.name());
+    }
+    out->set_container_id(record.id());
+    return base::Ok();
+  });
+}
+
+}  // namespace cri

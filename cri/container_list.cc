@@ -1,0 +1,103 @@
+// ContainerStatus and ListContainers.
+
+#include <nlohmann/json.hpp>
+
+#include "cri/filters.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+namespace {
+
+v1::ContainerState StateOf(const ContainerRecord& record) {
+  switch (record.state()) {
+    case ContainerRecord::CREATED:
+      return v1::CONTAINER_CREATED;
+    case ContainerRecord::RUNNING:
+      return v1::CONTAINER_RUNNING;
+    default:
+      return v1::CONTAINER_EXITED;
+  }
+}
+
+// What a person calls the image, when it still has a name; image.image must not be empty.
+v1::ImageSpec ImageOf(const Runtime& runtime, const ContainerRecord& record) {
+  v1::ImageSpec spec = record.config().image();
+  const auto image = runtime.parts.images.Find(record.image_id());
+  if (image.ok() && *image && !(*image)->tags.empty()) spec.set_image((*image)->tags.front());
+  return spec;
+}
+
+void FillStatus(const Runtime& runtime, const ContainerRecord& record, v1::ContainerStatus& status) {
+  const v1::ContainerConfig& config = record.config();
+  status.set_id(record.id());
+  *status.mutable_metadata() = config.metadata();
+  status.set_state(StateOf(record));
+  status.set_created_at(record.created_at());
+  status.set_started_at(record.started_at());
+  status.set_finished_at(record.finished_at());
+  status.set_exit_code(record.exit_code());
+  *status.mutable_image() = ImageOf(runtime, record);
+  status.set_image_ref(record.image_ref());
+  status.set_image_id(record.image_id());
+  status.set_reason(record.reason());
+  status.set_message(record.message());
+  *status.mutable_labels() = config.labels();
+  *status.mutable_annotations() = config.annotations();
+  *status.mutable_mounts() = config.mounts();
+  status.set_log_path(record.log_path());
+  if (record.has_resources()) *status.mutable_resources()->mutable_linux() = record.resources();
+  status.set_stop_signal(config.stop_signal());
+}
+
+std::string VerboseInfo(const Runtime& runtime, const ContainerRecord& record) {
+  nlohmann::json info;
+  info["sandboxID"] = record.sandbox_id();
+  info["pid"] = record.pid();
+  info["unit"] = record.name() + ".service";
+  info["portableImage"] = record.name();
+  info["bundle"] = runtime.parts.containers.BundleDirectory(record.name());
+  info["cgroup"] = record.cgroup();
+  info["writableLayer"] = runtime.containers.Directory(record.id()) + "/upper";
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::ContainerStatusRequest* in,
+                                             v1::ContainerStatusResponse* out) {
+  return Answer(RpcKind::kQuery, "ContainerStatus", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
+    FillStatus(runtime_, *record, *out->mutable_status());
+    if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(runtime_, *record);
+    return base::Ok();
+  });
+}
+
+grpc::Status RuntimeService::ListContainers(grpc::ServerContext*, const v1::ListContainersRequest* in,
+                                            v1::ListContainersResponse* out) {
+  return Answer(RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
+    const v1::ContainerFilter& filter = in->filter();
+    for (const auto& record : runtime_.containers.All()) {
+      if (record->state() == ContainerRecord::CREATING) continue;  // not acknowledged yet
+      if (!MatchesId(record->id(), filter.id())) continue;
+      if (!MatchesId(record->sandbox_id(), filter.pod_sandbox_id())) continue;
+      if (filter.has_state() && filter.state().state() != StateOf(*record)) continue;
+      if (!MatchesLabels(record->config().labels(), filter.label_selector())) continue;
+      v1::Container& item = *out->add_containers();
+      item.set_id(record->id());
+      item.set_pod_sandbox_id(record->sandbox_id());
+      *item.mutable_metadata() = record->config().metadata();
+      *item.mutable_image() = ImageOf(runtime_, *record);
+      item.set_image_ref(record->image_ref());
+      item.set_image_id(record->image_id());
+      item.set_state(StateOf(*record));
+      item.set_created_at(record->created_at());
+      *item.mutable_labels() = record->config().labels();
+      *item.mutable_annotations() = record->config().annotations();
+    }
+    return base::Ok();
+  });
+}
+
+}  // namespace cri

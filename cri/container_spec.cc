@@ -1,0 +1,417 @@
+#include "cri/container_spec.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "nspawn/capabilities.h"
+#include "nspawn/seccomp.h"
+
+namespace cri {
+namespace {
+
+using base::InvalidArgument;
+using Kind = nspawn::NamespaceTarget::Kind;
+
+constexpr char kDefaultPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// Kept from a container that names none itself: what tells about or changes the host, as containerd's defaults.
+constexpr const char* kMaskedPaths[] = {"/proc/acpi",
+                                        "/proc/asound",
+                                        "/proc/interrupts",
+                                        "/proc/kcore",
+                                        "/proc/keys",
+                                        "/proc/latency_stats",
+                                        "/proc/sched_debug",
+                                        "/proc/scsi",
+                                        "/proc/timer_list",
+                                        "/proc/timer_stats",
+                                        "/sys/devices/virtual/powercap",
+                                        "/sys/firmware"};
+constexpr const char* kReadOnlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+
+bool HasNul(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
+
+void SetVariable(std::vector<std::string>& environment, const std::string& name, const std::string& value) {
+  const std::string prefix = name + "=";
+  std::erase_if(environment, [&](const std::string& entry) { return entry.rfind(prefix, 0) == 0; });
+  environment.push_back(prefix + value);
+}
+
+// The image's variables, then the pod's; PATH and HOSTNAME are always there.
+base::Result<std::vector<std::string>> MakeEnvironment(const v1::ContainerConfig& config,
+                                                       const image::ImageConfig& image, const std::string& hostname) {
+  std::vector<std::string> environment = {kDefaultPath};
+  SetVariable(environment, "HOSTNAME", hostname);
+  for (const std::string& entry : image.environment) {
+    const size_t equals = entry.find('=');
+    if (equals == 0 || equals == std::string::npos || HasNul(entry)) continue;
+    SetVariable(environment, entry.substr(0, equals), entry.substr(equals + 1));
+  }
+  for (const v1::KeyValue& entry : config.envs()) {
+    if (entry.key().empty() || entry.key().find('=') != std::string::npos || HasNul(entry.key()) ||
+        HasNul(entry.value())) {
+      return InvalidArgument("environment variable \"" + entry.key() +
+                             "\": a name must not be empty or hold '=', and no part a NUL");
+    }
+    SetVariable(environment, entry.key(), entry.value());
+  }
+  return environment;
+}
+
+base::Result<std::optional<uint32_t>> MakeId(bool present, int64_t value, const char* field) {
+  if (!present) return std::optional<uint32_t>();
+  if (value < 0 || value >= UINT32_MAX)
+    return InvalidArgument(std::string(field) + " " + std::to_string(value) + " is out of range");
+  return std::optional<uint32_t>(static_cast<uint32_t>(value));
+}
+
+base::Result<nspawn::User> MakeUser(const v1::LinuxContainerSecurityContext& security,
+                                    const image::ImageConfig& image) {
+  nspawn::User user;
+  const bool named = security.has_run_as_user() || !security.run_as_username().empty();
+  if (security.has_run_as_group() && !named) {
+    return InvalidArgument("run_as_group is set without run_as_user or run_as_username");
+  }
+  ASSIGN_OR_RETURN(user.uid, MakeId(security.has_run_as_user(), security.run_as_user().value(), "run_as_user"));
+  ASSIGN_OR_RETURN(user.gid, MakeId(security.has_run_as_group(), security.run_as_group().value(), "run_as_group"));
+  if (!user.uid) {
+    const std::string& name = security.run_as_username().empty() ? image.user : security.run_as_username();
+    if (HasNul(name)) return InvalidArgument("the user's name holds a NUL");
+    const size_t colon = name.find(':');
+    user.name = name.substr(0, colon);
+    if (colon != std::string::npos) user.group = name.substr(colon + 1);
+  }
+  for (const int64_t group : security.supplemental_groups()) {
+    ASSIGN_OR_RETURN(const auto id, MakeId(true, group, "supplemental group"));
+    user.supplementary_groups.push_back(*id);
+  }
+  user.strict_groups = security.supplemental_groups_policy() == v1::Strict;
+  return user;
+}
+
+// A path without "..", which would lead out of where it was meant to stay.
+bool IsAbsoluteAndPlain(const std::string& path) {
+  if (path.empty() || path.front() != '/' || HasNul(path)) return false;
+  const auto parts = base::Split(path, '/');
+  return std::find(parts.begin(), parts.end(), "..") == parts.end();
+}
+
+base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount) {
+  const std::string where = "mount at \"" + mount.container_path() + "\"";
+  if (mount.container_path().empty() || HasNul(mount.container_path())) {
+    return InvalidArgument(where + ": the container path is empty or holds a NUL");
+  }
+  if (mount.has_image())
+    return base::Error(base::Code::kUnimplemented, where + ": image volumes are not supported yet");
+  if (!mount.uidmappings().empty() || !mount.gidmappings().empty()) {
+    return base::Error(base::Code::kUnimplemented, where + ": id mappings on mounts are not supported yet");
+  }
+  if (mount.host_path().empty() || mount.host_path().front() != '/' || HasNul(mount.host_path())) {
+    return InvalidArgument(where + ": host path \"" + mount.host_path() + "\" is not absolute");
+  }
+  if (mount.recursive_read_only()) {
+    if (!mount.readonly()) return InvalidArgument(where + ": recursive_read_only needs readonly");
+    if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
+      return InvalidArgument(where + ": recursive_read_only needs private propagation");
+    }
+  }
+  // A missing host path is made, as peers do and charts rely on.
+  struct stat info {};
+  if (::stat(mount.host_path().c_str(), &info) != 0) {
+    if (errno != ENOENT) return base::ErrnoError(where + ": host path " + mount.host_path());
+    RETURN_IF_ERROR(base::MakeDirectories(mount.host_path(), 0755).Wrap(where));
+  }
+  nspawn::Mount result;
+  result.source = mount.host_path();
+  result.destination = mount.container_path();
+  result.read_only = mount.readonly();
+  result.recursive_read_only = mount.recursive_read_only();
+  result.propagation = mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL ? nspawn::Propagation::kBidirectional
+                       : mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER
+                           ? nspawn::Propagation::kHostToContainer
+                           : nspawn::Propagation::kPrivate;
+  return result;
+}
+
+base::Status AddMounts(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
+  const v1::ContainerConfig& config = sources.record.config();
+  const auto taken = [&](const std::string& destination) {
+    return std::any_of(config.mounts().begin(), config.mounts().end(), [&](const v1::Mount& mount) {
+      return std::filesystem::path(mount.container_path()).lexically_normal() == destination;
+    });
+  };
+  for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
+    nspawn::Mount mount;
+    mount.source = sources.sandbox_files + "/" + name;
+    mount.destination = std::string("/etc/") + name;
+    mount.read_only = config.linux().security_context().readonly_rootfs();
+    if (!taken(mount.destination)) spec.process.mounts.push_back(std::move(mount));
+  }
+  for (const v1::Mount& mount : config.mounts()) {
+    ASSIGN_OR_RETURN(nspawn::Mount made, MakeMount(mount));
+    spec.process.mounts.push_back(std::move(made));
+  }
+  return base::Ok();
+}
+
+base::Status AddDevices(const v1::ContainerConfig& config, nspawn::ContainerSpec& spec) {
+  for (const v1::Device& device : config.devices()) {
+    const std::string where = "device \"" + device.host_path() + "\"";
+    if (!IsAbsoluteAndPlain(device.host_path()) ||
+        (!device.container_path().empty() && !IsAbsoluteAndPlain(device.container_path()))) {
+      return InvalidArgument(where + ": a path is not absolute");
+    }
+    const std::string permissions = device.permissions().empty() ? "rwm" : device.permissions();
+    if (permissions.find_first_not_of("rwm") != std::string::npos) {
+      return InvalidArgument(where + ": permissions \"" + permissions + "\" are not made of r, w and m");
+    }
+    struct stat info {};
+    if (::stat(device.host_path().c_str(), &info) != 0) return base::ErrnoError(where);
+    if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode)) return InvalidArgument(where + " is no device node");
+    spec.process.devices.push_back(
+        {device.host_path(), device.container_path().empty() ? device.host_path() : device.container_path()});
+    spec.devices.push_back({device.host_path(), permissions});
+  }
+  if (config.cdi_devices().empty()) return base::Ok();
+  return base::Error(base::Code::kUnimplemented, "CDI devices are not supported yet");
+}
+
+// A privileged container has every device node of the host's /dev; what init makes itself stays as init makes it.
+void AddHostDevices(nspawn::ContainerSpec& spec) {
+  namespace fs = std::filesystem;
+  static const std::vector<std::string> own = {"/dev/null",    "/dev/zero", "/dev/full", "/dev/random",
+                                               "/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/console"};
+  std::error_code error;
+  fs::recursive_directory_iterator entries("/dev", fs::directory_options::skip_permission_denied, error);
+  constexpr size_t kMost = 4096;
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    const std::string path = entries->path();
+    if (path == "/dev/pts" || path == "/dev/shm" || path == "/dev/mqueue") entries.disable_recursion_pending();
+    const auto type = entries->symlink_status(error).type();
+    if (type != fs::file_type::character && type != fs::file_type::block) continue;
+    if (std::find(own.begin(), own.end(), path) != own.end()) continue;
+    if (spec.process.devices.size() >= kMost) break;
+    spec.process.devices.push_back({path, path});
+  }
+}
+
+base::Status AddSeccomp(const v1::LinuxContainerSecurityContext& security, nspawn::ContainerSpec& spec) {
+  v1::SecurityProfile::ProfileType type = v1::SecurityProfile::RuntimeDefault;
+  if (security.has_seccomp()) {
+    type = security.seccomp().profile_type();
+  } else {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    const std::string& path = security.seccomp_profile_path();  // what clients before 1.19 send
+#pragma GCC diagnostic pop
+    if (path == "unconfined") type = v1::SecurityProfile::Unconfined;
+    if (path.rfind("localhost/", 0) == 0) type = v1::SecurityProfile::Localhost;
+  }
+  if (security.privileged() || type == v1::SecurityProfile::Unconfined) return base::Ok();
+  if (type == v1::SecurityProfile::Localhost) {
+    return base::Error(base::Code::kUnimplemented, "seccomp profiles of type Localhost are not supported yet");
+  }
+  spec.process.seccomp = true;
+  ASSIGN_OR_RETURN(spec.seccomp_program, nspawn::DefaultSeccompProgram(spec.process.capabilities.bounding));
+  return base::Ok();
+}
+
+base::Status SetNamespaces(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
+  const v1::NamespaceOption& options = sources.record.config().linux().security_context().namespace_options();
+  const SandboxRecord& sandbox = sources.sandbox;
+  nspawn::ProcessSpec& process = spec.process;
+  const auto pod = [&](uint64_t inode) { return nspawn::NamespaceTarget{Kind::kJoin, sandbox.leader(), inode}; };
+  const bool host_network = sandbox.network_namespace().empty();
+  spec.network_namespace = sandbox.network_namespace();
+  process.uts = host_network ? nspawn::NamespaceTarget{Kind::kHost} : pod(sandbox.uts_namespace());
+  process.ipc = options.ipc() == v1::NODE ? nspawn::NamespaceTarget{Kind::kHost} : pod(sandbox.ipc_namespace());
+  process.shared_memory = options.ipc() == v1::NODE ? nspawn::NamespaceTarget{Kind::kHost} : pod(0);
+  switch (options.pid()) {
+    case v1::POD:
+      process.pid = pod(sandbox.pid_namespace());
+      break;
+    case v1::NODE:
+      process.pid = {Kind::kHost};
+      break;
+    case v1::TARGET:
+      if (sources.target_pid == 0) {
+        return InvalidArgument("the target container \"" + options.target_id() +
+                               "\" of the PID namespace does not run in this pod");
+      }
+      process.pid = {Kind::kJoin, sources.target_pid, 0};
+      break;
+    default:
+      process.pid = {Kind::kNew};
+  }
+  return base::Ok();
+}
+
+std::string JoinWords(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+}  // namespace
+
+base::Result<std::vector<std::string>> MakeArguments(const v1::ContainerConfig& config,
+                                                     const image::ImageConfig& image) {
+  std::vector<std::string> arguments;
+  if (!config.command().empty()) {
+    arguments.assign(config.command().begin(), config.command().end());
+    arguments.insert(arguments.end(), config.args().begin(), config.args().end());
+  } else {
+    arguments = image.entrypoint;
+    if (!config.args().empty()) {
+      arguments.insert(arguments.end(), config.args().begin(), config.args().end());
+    } else {
+      arguments.insert(arguments.end(), image.command.begin(), image.command.end());
+    }
+  }
+  if (arguments.empty() || arguments.front().empty()) {
+    return InvalidArgument("no command specified: neither the container nor its image names a program to run");
+  }
+  if (std::any_of(arguments.begin(), arguments.end(), HasNul))
+    return InvalidArgument("an argument of the command holds a NUL");
+  return arguments;
+}
+
+base::Result<nspawn::Capabilities> MakeCapabilities(const v1::LinuxContainerSecurityContext& security) {
+  const uint64_t all = nspawn::AllCapabilities();
+  if (security.privileged()) return nspawn::Capabilities{all, all, 0, 0};
+  uint64_t kept = nspawn::kDefaultCapabilities;
+  // "ALL" comes first in either list, whatever its place, so that single names make exceptions.
+  const auto is_all = [](const std::string& name) { return name == "ALL" || name == "all"; };
+  const auto& add = security.capabilities().add_capabilities();
+  const auto& drop = security.capabilities().drop_capabilities();
+  if (std::any_of(add.begin(), add.end(), is_all)) kept = all;
+  if (std::any_of(drop.begin(), drop.end(), is_all)) kept = 0;
+  const auto bits = [&](const auto& names) -> base::Result<uint64_t> {
+    uint64_t mask = 0;
+    for (const std::string& name : names) {
+      if (is_all(name)) continue;
+      const auto number = nspawn::CapabilityNumber(name);
+      if (!number) return InvalidArgument("there is no capability \"" + name + "\"");
+      mask |= uint64_t{1} << *number;
+    }
+    return mask;
+  };
+  ASSIGN_OR_RETURN(const uint64_t added, bits(add));
+  ASSIGN_OR_RETURN(const uint64_t dropped, bits(drop));
+  ASSIGN_OR_RETURN(const uint64_t ambient, bits(security.capabilities().add_ambient_capabilities()));
+  kept = ((kept | added | ambient) & ~dropped) & all;
+  nspawn::Capabilities result{kept, kept, 0, 0};
+  // Ambient capabilities must be inheritable as well (capabilities(7)).
+  result.ambient = ambient & kept;
+  result.inheritable = result.ambient;
+  return result;
+}
+
+nspawn::Resources MakeResources(const v1::LinuxContainerResources& resources) {
+  nspawn::Resources result;
+  // Zero means "not said" in CRI.
+  if (resources.cpu_shares() > 0) result.cpu_shares = static_cast<uint64_t>(resources.cpu_shares());
+  if (resources.cpu_quota() != 0) result.cpu_quota = resources.cpu_quota();
+  if (resources.cpu_period() > 0) result.cpu_period = static_cast<uint64_t>(resources.cpu_period());
+  if (resources.memory_limit_in_bytes() != 0) result.memory_limit = resources.memory_limit_in_bytes();
+  if (resources.memory_swap_limit_in_bytes() != 0) result.memory_swap_limit = resources.memory_swap_limit_in_bytes();
+  result.cpuset_cpus = resources.cpuset_cpus();
+  result.cpuset_mems = resources.cpuset_mems();
+  for (const v1::HugepageLimit& limit : resources.hugepage_limits()) {
+    result.hugepage_limits.emplace_back(limit.page_size(), limit.limit());
+  }
+  for (const auto& [key, value] : resources.unified()) result.unified.emplace_back(key, value);
+  std::sort(result.unified.begin(), result.unified.end());
+  return result;
+}
+
+base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& sources) {
+  const ContainerRecord& record = sources.record;
+  const v1::ContainerConfig& config = record.config();
+  const v1::PodSandboxConfig& pod = sources.sandbox.config();
+  const v1::LinuxContainerSecurityContext& security = config.linux().security_context();
+
+  nspawn::ContainerSpec spec;
+  spec.name = record.name();
+  spec.description =
+      "Container " + config.metadata().name() + " of pod " + pod.metadata().namespace_() + "/" + pod.metadata().name();
+  spec.slice = sources.sandbox.slice();
+  spec.resources = MakeResources(config.linux().resources());
+  spec.oom_score_adjust =
+      static_cast<int>(std::clamp<int64_t>(config.linux().resources().oom_score_adj(), -1000, 1000));
+  spec.stop_signal = sources.image.config.stop_signal.empty() ? "SIGTERM" : sources.image.config.stop_signal;
+  if (config.stop_signal() != v1::RUNTIME_DEFAULT) spec.stop_signal = v1::Signal_Name(config.stop_signal());
+  spec.all_devices = security.privileged();
+
+  nspawn::ProcessSpec& process = spec.process;
+  process.container_id = record.id();
+  if (config.tty() || config.stdin()) {
+    return base::Error(base::Code::kUnimplemented, "stdin and tty of containers are not supported yet");
+  }
+  ASSIGN_OR_RETURN(process.arguments, MakeArguments(config, sources.image.config));
+  ASSIGN_OR_RETURN(process.environment, MakeEnvironment(config, sources.image.config, sources.sandbox.hostname()));
+  process.working_directory =
+      config.working_dir().empty() ? sources.image.config.working_directory : config.working_dir();
+  if (process.working_directory.empty()) process.working_directory = "/";
+  if (!IsAbsoluteAndPlain(process.working_directory)) {
+    return InvalidArgument("working directory \"" + process.working_directory + "\" is not an absolute path");
+  }
+  ASSIGN_OR_RETURN(process.user, MakeUser(security, sources.image.config));
+  process.layer_directories = sources.image.layer_directories;
+  process.upper_directory = sources.state_directory + "/upper";
+  process.work_directory = sources.state_directory + "/work";
+  process.read_only_root = security.readonly_rootfs();
+  process.privileged = security.privileged();
+  process.no_new_privileges = security.no_new_privs();
+  process.oom_score_adjust = spec.oom_score_adjust;
+
+  ASSIGN_OR_RETURN(process.capabilities, MakeCapabilities(security));
+  RETURN_IF_ERROR(AddSeccomp(security, spec));
+  if (security.apparmor().profile_type() == v1::SecurityProfile::Localhost) {
+    return base::Error(base::Code::kUnimplemented, "AppArmor profiles are not supported yet");
+  }
+  RETURN_IF_ERROR(SetNamespaces(sources, spec));
+  RETURN_IF_ERROR(AddMounts(sources, spec));
+  RETURN_IF_ERROR(AddDevices(config, spec));
+  if (security.privileged()) {
+    AddHostDevices(spec);
+  } else {
+    const auto or_default = [](const auto& given, const auto& defaults) {
+      std::vector<std::string> paths(given.begin(), given.end());
+      if (paths.empty()) paths.assign(std::begin(defaults), std::end(defaults));
+      return paths;
+    };
+    process.masked_paths = or_default(security.masked_paths(), kMaskedPaths);
+    process.read_only_paths = or_default(security.readonly_paths(), kReadOnlyPaths);
+  }
+  for (const auto& [name, value] : pod.linux().sysctls()) {
+    // Those of the network namespace were set when it was made.
+    if (name.rfind("net", 0) != 0) process.sysctls.emplace_back(name, value);
+  }
+
+  spec.metadata = {{"Namespace", pod.metadata().namespace_()},
+                   {"Pod", pod.metadata().name()},
+                   {"PodUID", pod.metadata().uid()},
+                   {"PodSandboxID", record.sandbox_id()},
+                   {"Container", config.metadata().name()},
+                   {"ContainerID", record.id()},
+                   {"Attempt", std::to_string(config.metadata().attempt())},
+                   {"Image", config.image().user_specified_image().empty() ? config.image().image()
+                                                                           : config.image().user_specified_image()},
+                   {"ImageID", record.image_id()},
+                   {"Command", JoinWords(process.arguments)},
+                   {"LogPath", record.log_path()}};
+  const auto fixed = static_cast<ptrdiff_t>(spec.metadata.size());
+  for (const auto& [key, value] : config.labels()) spec.metadata.emplace_back("Label", key + "=" + value);
+  std::sort(spec.metadata.begin() + fixed, spec.metadata.end());
+  return spec;
+}
+
+}  // namespace cri

@@ -1,0 +1,69 @@
+// StartContainer.
+
+#include "base/log.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+namespace {
+
+// What containerd reports for a container whose program could not be started.
+constexpr int kStartErrorExitCode = 128;
+
+base::Status Start(Runtime& runtime, const ContainerRecord& record) {
+  const nspawn::LogTarget log{record.name(), runtime.parts.containers.BundleDirectory(record.name()),
+                              record.log_path()};
+  RETURN_IF_ERROR(runtime.parts.logs.Open(log).Wrap("open the container's log"));
+  const auto started = runtime.parts.containers.Start(record.name());
+  if (!started.ok()) return started.error();
+  if (started->state == nspawn::Container::State::kExited) {
+    runtime.RecordExit(record.id(), started->exit);
+    return base::Ok();
+  }
+  return runtime.containers.Update(record.id(), [&](ContainerRecord& container) {
+    if (container.state() != ContainerRecord::CREATED) return false;  // it has ended in the meantime
+    container.set_state(ContainerRecord::RUNNING);
+    container.set_pid(started->pid);
+    container.set_cgroup(started->cgroup);
+    container.set_started_at(started->started_at);
+    return true;
+  });
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const v1::StartContainerRequest* in,
+                                            v1::StartContainerResponse*) {
+  return Answer(RpcKind::kChange, "StartContainer", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
+    const base::LogScope scope("CRI_CONTAINER_ID", found->id());
+    ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
+    const auto record = runtime_.containers.Get(found->id());
+    if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");
+    if (record->state() == ContainerRecord::RUNNING) return base::Ok();  // a call repeated after a timeout
+    if (record->state() != ContainerRecord::CREATED) {
+      return {base::Code::kFailedPrecondition, "container " + record->id() + " has already run; create another one"};
+    }
+    const auto sandbox = runtime_.sandboxes.Get(record->sandbox_id());
+    if (!sandbox || sandbox->state() != SandboxRecord::READY) {
+      return {base::Code::kFailedPrecondition, "pod sandbox " + record->sandbox_id() + " is not ready"};
+    }
+    base::Status started = Start(runtime_, *record);
+    if (started.ok()) return started;
+
+    runtime_.parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
+    const base::Status recorded = runtime_.containers.Update(record->id(), [&](ContainerRecord& container) {
+      container.set_state(ContainerRecord::EXITED);
+      container.set_exit_code(kStartErrorExitCode);
+      container.set_reason("StartError");
+      container.set_message(started.error().message());
+      const auto now = std::chrono::system_clock::now().time_since_epoch();
+      container.set_finished_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+      return true;
+    });
+    if (!recorded.ok()) base::Log(base::LogLevel::kWarning, recorded.error().message());
+    return std::move(started).Wrap("start container " + record->config().metadata().name());
+  });
+}
+
+}  // namespace cri

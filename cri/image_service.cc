@@ -1,0 +1,109 @@
+#include "cri/image_service.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cri/rpc.h"
+
+namespace cri {
+namespace {
+
+void FillImage(const image::Image& from, v1::Image& to) {
+  to.set_id(from.id);
+  for (const std::string& tag : from.tags) to.add_repo_tags(tag);
+  for (const std::string& digest : from.digests) to.add_repo_digests(digest);
+  to.set_size(from.size);
+  to.set_pinned(from.pinned);
+  // "1000:1000" is a number and "nginx" a name; the kubelet checks runAsNonRoot by them.
+  const std::string user = from.config.user.substr(0, from.config.user.find(':'));
+  if (const auto uid = base::ParseUnsigned(user); uid && *uid <= INT64_MAX) {
+    to.mutable_uid()->set_value(static_cast<int64_t>(*uid));
+  } else if (user.empty()) {
+    to.mutable_uid()->set_value(0);
+  } else {
+    to.set_username(user);
+  }
+}
+
+std::string VerboseInfo(const image::Image& image) {
+  nlohmann::json info;
+  info["imageSpec"] = nlohmann::json::parse(image.raw_config, nullptr, /*allow_exceptions=*/false);
+  if (info["imageSpec"].is_discarded()) info["imageSpec"] = nullptr;
+  info["layers"] = image.layer_directories;
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+image::Credentials CredentialsOf(const v1::AuthConfig& auth) {
+  image::Credentials credentials;
+  credentials.username = auth.username();
+  credentials.password = auth.password();
+  credentials.auth = auth.auth();
+  credentials.identity_token = auth.identity_token();
+  credentials.registry_token = auth.registry_token();
+  credentials.server_address = auth.server_address();
+  return credentials;
+}
+
+}  // namespace
+
+grpc::Status ImageService::ListImages(grpc::ServerContext*, const v1::ListImagesRequest* in,
+                                      v1::ListImagesResponse* out) {
+  return Answer(RpcKind::kQuery, "ListImages", [&]() -> base::Status {
+    const std::string& wanted = in->filter().image().image();
+    if (!wanted.empty()) {
+      ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(wanted));
+      if (image) FillImage(*image, *out->add_images());
+      return base::Ok();
+    }
+    for (const image::Image& image : runtime_.parts.images.List()) FillImage(image, *out->add_images());
+    return base::Ok();
+  });
+}
+
+grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamImagesRequest*,
+                                        grpc::ServerWriter<v1::StreamImagesResponse>*) {
+  return ToGrpc(base::Error(base::Code::kUnimplemented, "StreamImages is not implemented yet"));
+}
+
+grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStatusRequest* in,
+                                       v1::ImageStatusResponse* out) {
+  return Answer(RpcKind::kQuery, "ImageStatus", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(in->image().image()));
+    if (!image) return base::Ok();  // no image in the answer says that there is none
+    FillImage(*image, *out->mutable_image());
+    if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*image);
+    return base::Ok();
+  });
+}
+
+grpc::Status ImageService::PullImage(grpc::ServerContext*, const v1::PullImageRequest* in, v1::PullImageResponse* out) {
+  return Answer(RpcKind::kChange, "PullImage", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(std::string id, runtime_.parts.images.Pull(in->image().image(), CredentialsOf(in->auth()), {}));
+    out->set_image_ref(std::move(id));
+    return base::Ok();
+  });
+}
+
+grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* in,
+                                       v1::RemoveImageResponse*) {
+  return Answer(RpcKind::kChange, "RemoveImage",
+                [&]() -> base::Status { return runtime_.parts.images.Remove(in->image().image()); });
+}
+
+grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*, const v1::ImageFsInfoRequest*,
+                                       v1::ImageFsInfoResponse* out) {
+  return Answer(RpcKind::kQuery, "ImageFsInfo", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const image::FilesystemUsage usage, runtime_.parts.images.Usage());
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    v1::FilesystemUsage& images = *out->add_image_filesystems();
+    images.set_timestamp(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    images.mutable_fs_id()->set_mountpoint(usage.mountpoint);
+    images.mutable_used_bytes()->set_value(usage.used_bytes);
+    images.mutable_inodes_used()->set_value(usage.inodes_used);
+    // Writable layers lie on the same file system.
+    *out->add_container_filesystems() = images;
+    return base::Ok();
+  });
+}
+
+}  // namespace cri

@@ -1,0 +1,120 @@
+// cri-nspawnd: the daemon.
+
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <thread>
+
+#include "base/log.h"
+#include "cri/config.h"
+#include "cri/plugin_runner.h"
+#include "cri/server.h"
+#include "nspawn/bus.h"
+
+namespace cri {
+namespace {
+
+// A client that holds a call open must not hold up the daemon's end; the kubelet repeats what was cut off.
+constexpr std::chrono::seconds kStopGrace{5};
+
+base::Result<std::optional<gid_t>> GroupOf(const std::string& name) {
+  if (name.empty()) return std::optional<gid_t>();
+  const group* entry = ::getgrnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): before there are threads
+  if (entry == nullptr) return base::InvalidArgument("the configured group \"" + name + "\" does not exist");
+  return std::optional<gid_t>(entry->gr_gid);
+}
+
+// Blocks until a signal asks to end, while telling systemd's watchdog that the daemon lives. Without its spawner or the
+// bus the daemon can do nothing and may have missed signals: either's end is an error, and systemd starts it anew.
+base::Status WaitForEnd(int signals, int spawner_death, int bus_lost) {
+  uint64_t watchdog_microseconds = 0;
+  const bool watched = ::sd_watchdog_enabled(0, &watchdog_microseconds) > 0;
+  const int timeout = watched ? static_cast<int>(watchdog_microseconds / 2000) : -1;
+  pollfd polled[] = {{signals, POLLIN, 0}, {spawner_death, POLLIN, 0}, {bus_lost, POLLIN, 0}};
+  while (true) {
+    const int ready = ::poll(polled, 3, timeout);
+    if (ready < 0 && errno != EINTR) return base::ErrnoError("wait for signals");
+    if (ready == 0) ::sd_notify(0, "WATCHDOG=1");
+    if (ready > 0 && polled[1].revents != 0) return base::Internal("the spawner has ended unexpectedly");
+    if (ready > 0 && polled[2].revents != 0) return base::Error(base::Code::kUnavailable, "the system bus is gone");
+    if (ready > 0 && polled[0].revents != 0) return base::Ok();
+  }
+}
+
+base::Status Run(const Config& config) {
+  ASSIGN_OR_RETURN(const std::optional<gid_t> group, GroupOf(config.group));
+  // Before any thread exists: signals are taken by this thread alone, and the spawner is forked from a plain process.
+  sigset_t mask;
+  ::sigemptyset(&mask);
+  ::sigaddset(&mask, SIGTERM);
+  ::sigaddset(&mask, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  const base::UniqueFd signals(::signalfd(-1, &mask, SFD_CLOEXEC));
+  if (!signals) return base::ErrnoError("make a signalfd");
+  ASSIGN_OR_RETURN(const auto spawner, nspawn::Spawner::Start(CRI_NSPAWN_LIBEXEC "/spawner").Wrap("start the spawner"));
+
+  RETURN_IF_ERROR(base::MakeDirectories(config.state_directory, 0711));
+  RETURN_IF_ERROR(base::MakeDirectories(config.runtime_directory, 0711));
+
+  ASSIGN_OR_RETURN(const auto store, image::Store::Open(config.images).Wrap("open the image store"));
+  PluginRunner plugins(*spawner);
+  const auto network = cni::Network::Create(config.network, plugins);
+  cni::Namespaces namespaces(config.network_namespace_directory);
+
+  const auto fd_store = nspawn::MakeSystemdFdStore();
+  ASSIGN_OR_RETURN(const auto logs, nspawn::Logs::Create(*fd_store, nspawn::TakeStoredFds()));
+  const base::UniqueFd bus_lost(::eventfd(0, EFD_CLOEXEC));
+  if (!bus_lost) return base::ErrnoError("make an eventfd");
+  ASSIGN_OR_RETURN(const auto bus, nspawn::Bus::Connect([&bus_lost](const base::Error& error) {
+                                     base::Log(base::LogLevel::kError, error.message());
+                                     ::eventfd_write(bus_lost.get(), 1);
+                                   }).Wrap("connect to the system bus"));
+  const auto machines = nspawn::MakeMachines(*bus, config.runtime_directory);
+  const auto containers = nspawn::MakeContainers(*bus, config.runtime_directory);
+
+  Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces});
+  RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
+
+  RuntimeService runtime_service(runtime);
+  ImageService image_service(runtime);
+  ASSIGN_OR_RETURN(const auto server, Server::Start({config.socket, group}, runtime_service, image_service));
+  base::Log(base::LogLevel::kNotice, "serving CRI v1 on " + config.socket);
+  ::sd_notify(0, "READY=1");
+  const base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
+  ::sd_notify(0, "STOPPING=1");
+  server->Stop(kStopGrace);
+  return ended;
+}
+
+}  // namespace
+}  // namespace cri
+
+int main(int argc, char** argv) {
+  CLI::App app("Kubernetes CRI v1 runtime over systemd-nspawn and portable services", "cri-nspawnd");
+  std::string config_path(cri::kDefaultConfigPath);
+  bool check = false;
+  app.add_option("--config,-c", config_path, "Configuration file")->capture_default_str();
+  app.add_flag("--check-config", check, "Read the configuration, say whether it is right, and exit");
+  app.set_version_flag("--version", std::string("cri-nspawnd ") + CRI_NSPAWN_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  const auto config = cri::LoadConfig(config_path);
+  if (!config.ok()) {
+    std::cerr << "cri-nspawnd: " << config.error().message() << "\n";
+    return 2;
+  }
+  if (check) return 0;
+  base::SetLogLevel(config->log_level);
+  if (const base::Status status = cri::Run(*config); !status.ok()) {
+    base::Log(base::LogLevel::kError, status.error().message());
+    return 1;
+  }
+  return 0;
+}

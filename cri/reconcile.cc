@@ -1,0 +1,118 @@
+// What happens at the start of the daemon, after whatever ended the one before.
+
+#include <set>
+
+#include "base/log.h"
+#include "cri/runtime.h"
+
+namespace cri {
+namespace {
+
+// Exit code of a container that ended while nobody kept its status, for example at a reboot; as containerd has it.
+constexpr int kUnknownExitCode = 255;
+
+// Failing to clean one thing up must not keep the node from starting; the next start or the kubelet tries again.
+void LogFailure(const base::Status& status) {
+  if (!status.ok()) base::Log(base::LogLevel::kError, "reconcile: " + status.error().message());
+}
+
+}  // namespace
+
+base::Status Runtime::Reconcile() {
+  RETURN_IF_ERROR(base::MakeDirectories(config.runtime_directory + "/sandboxes", 0700));
+  ASSIGN_OR_RETURN(const std::vector<std::string> broken_sandboxes, sandboxes.Load());
+  ASSIGN_OR_RETURN(const std::vector<std::string> broken_containers, containers.Load());
+  ASSIGN_OR_RETURN(const auto units, parts.containers.List().Wrap("list containers"));
+
+  std::set<std::string> known_units;
+  for (const auto& record : containers.All()) {
+    known_units.insert(record->name());
+    const auto unit = units.find(record->name());
+    const nspawn::Container* state = unit == units.end() ? nullptr : &unit->second;
+    LogFailure(ReconcileContainer(*record, state).Wrap("container " + record->id()));
+  }
+  for (const auto& [name, unit] : units) {
+    if (known_units.count(name) == 0) LogFailure(parts.containers.Remove(name));
+  }
+  for (const std::string& id : broken_containers) LogFailure(base::RemoveTree(containers.Directory(id)));
+
+  for (const auto& record : sandboxes.All()) LogFailure(ReconcileSandbox(*record).Wrap("pod sandbox " + record->id()));
+  for (const std::string& id : broken_sandboxes) LogFailure(base::RemoveTree(sandboxes.Directory(id)));
+
+  // What only the network still knows of.
+  ASSIGN_OR_RETURN(const std::vector<std::string> attached, parts.network.AttachedIds());
+  for (const std::string& id : attached) {
+    if (sandboxes.Get(id)) continue;
+    cni::Attachment attachment;
+    attachment.container_id = id;
+    LogFailure(parts.network.Detach(attachment));
+  }
+  std::set<std::string> used_namespaces;
+  for (const auto& record : sandboxes.All()) used_namespaces.insert(record->network_namespace());
+  ASSIGN_OR_RETURN(const std::vector<std::string> namespaces, parts.namespaces.List(kNamespacePrefix));
+  for (const std::string& name : namespaces) {
+    if (used_namespaces.count(config.network_namespace_directory + "/" + name) == 0)
+      LogFailure(parts.namespaces.Remove(name));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, base::ListDirectory(config.runtime_directory + "/sandboxes"));
+  for (const std::string& id : files) {
+    if (!sandboxes.Get(id)) LogFailure(base::RemoveTree(SandboxFiles(id)));
+  }
+
+  for (const auto& record : containers.All()) LogFailure(parts.images.Hold(record->image_id(), record->id()));
+  return parts.images.RemoveUnused().Wrap("remove unused image layers");
+}
+
+base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const nspawn::Container* unit) {
+  if (record.state() == ContainerRecord::CREATING || record.state() == ContainerRecord::REMOVING) {
+    return RemoveContainer(record.id());
+  }
+  if (record.state() == ContainerRecord::EXITED) {
+    parts.logs.Close(record.name(), 0);
+    return base::Ok();
+  }
+  if (unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
+    // The output that waited while the daemon was away is written before the exit is recorded.
+    const nspawn::LogTarget log{record.name(), parts.containers.BundleDirectory(record.name()), record.log_path()};
+    LogFailure(parts.logs.Open(log));
+    if (unit->state == nspawn::Container::State::kExited) {
+      RecordExit(record.id(), unit->exit);
+      return base::Ok();
+    }
+    return containers.Update(record.id(), [&](ContainerRecord& container) {
+      container.set_state(ContainerRecord::RUNNING);
+      container.set_pid(unit->pid);
+      container.set_cgroup(unit->cgroup);
+      container.set_started_at(unit->started_at);
+      return true;
+    });
+  }
+  if (unit != nullptr && record.state() == ContainerRecord::CREATED) return base::Ok();
+  // It ran or was ready to run, and systemd knows nothing of it: the node was started anew.
+  return containers.Update(record.id(), [](ContainerRecord& container) {
+    container.set_state(ContainerRecord::EXITED);
+    container.set_pid(0);
+    container.set_exit_code(kUnknownExitCode);
+    container.set_reason("Unknown");
+    container.set_message("the container ended while its status could not be kept");
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    container.set_finished_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    return true;
+  });
+}
+
+base::Status Runtime::ReconcileSandbox(const SandboxRecord& record) {
+  const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  if (record.state() == SandboxRecord::CREATING || record.state() == SandboxRecord::REMOVING) {
+    RETURN_IF_ERROR(StopSandbox(record.id(), deadline));
+    return RemoveSandbox(record.id(), deadline);
+  }
+  if (record.state() == SandboxRecord::READY) {
+    const auto machine = parts.machines.Find(record.machine());
+    if (machine.ok() && machine->running) return base::Ok();
+    if (!machine.ok() && machine.error().code() != base::Code::kNotFound) return base::Error(machine.error());
+  }
+  return StopSandbox(record.id(), deadline);
+}
+
+}  // namespace cri

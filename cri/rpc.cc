@@ -1,0 +1,51 @@
+#include "cri/rpc.h"
+
+#include <exception>
+#include <string>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace cri {
+
+using base::LogLevel;
+
+grpc::Status ToGrpc(const base::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return {static_cast<grpc::StatusCode>(status.error().code()), base::Printable(status.error().message(), 8192)};
+}
+
+grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base::Status()>& handler) {
+  const base::LogScope scope("CRI_RPC", rpc);
+  const auto begin = std::chrono::steady_clock::now();
+  base::Status status;
+  try {
+    status = handler();
+  } catch (const std::exception& exception) {
+    status = base::Internal(std::string("BUG: unexpected exception: ") + exception.what());
+  }
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+  const std::string duration = std::to_string(took.count());
+  if (!status.ok()) {
+    // Asking for what is gone is everyday business of a kubelet.
+    const bool gone = status.error().code() == base::Code::kNotFound && kind == RpcKind::kQuery;
+    base::Log(gone ? LogLevel::kDebug : LogLevel::kWarning, std::string(rpc) + " failed: " + status.error().message(),
+              {{"DURATION_USEC", duration}});
+  } else {
+    base::Log(kind == RpcKind::kChange ? LogLevel::kInfo : LogLevel::kDebug, std::string(rpc) + " done",
+              {{"DURATION_USEC", duration}});
+  }
+  return ToGrpc(status);
+}
+
+std::chrono::steady_clock::time_point DeadlineOf(const grpc::ServerContextBase& context) {
+  using std::chrono::system_clock;
+  const auto never = std::chrono::steady_clock::now() + std::chrono::hours(24 * 365);
+  const auto deadline = context.deadline();
+  if (deadline == system_clock::time_point::max()) return never;
+  return std::min(never,
+                  std::chrono::steady_clock::now() +
+                      std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline - system_clock::now()));
+}
+
+}  // namespace cri

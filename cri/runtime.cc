@@ -1,0 +1,126 @@
+#include "cri/runtime.h"
+
+#include "base/log.h"
+
+namespace cri {
+
+using base::LogLevel;
+
+Runtime::Runtime(const Config& config_in, Parts parts_in)
+    : config(config_in),
+      parts(parts_in),
+      sandboxes(config.state_directory + "/sandboxes", "pod sandbox"),
+      containers(config.state_directory + "/containers", "container") {
+  parts.containers.OnExit([this](const std::string& name, const nspawn::Exit& exit) {
+    worker_.Post([this, name, exit] { HandleExit(name, exit); });
+  });
+  parts.machines.OnEnd([this](const std::string& name) { worker_.Post([this, name] { HandleMachineEnd(name); }); });
+}
+
+std::vector<RecordTable<ContainerRecord>::Snapshot> Runtime::ContainersOf(const std::string& sandbox_id) const {
+  auto all = containers.All();
+  std::erase_if(all, [&](const auto& record) { return record->sandbox_id() != sandbox_id; });
+  return all;
+}
+
+void Runtime::HandleExit(const std::string& name, const nspawn::Exit& exit) {
+  for (const auto& record : containers.All()) {
+    if (record->name() == name) RecordExit(record->id(), exit);
+  }
+}
+
+void Runtime::HandleMachineEnd(const std::string& name) {
+  for (const auto& record : sandboxes.All()) {
+    if (record->machine() != name) continue;
+    const base::Status status = sandboxes.Update(record->id(), [](SandboxRecord& sandbox) {
+      if (sandbox.state() != SandboxRecord::READY) return false;
+      sandbox.set_state(SandboxRecord::NOT_READY);
+      return true;
+    });
+    if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_SANDBOX_ID", record->id()}});
+  }
+}
+
+void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
+  std::string name;
+  const base::Status status = containers.Update(id, [&](ContainerRecord& container) {
+    name = container.name();
+    if (container.state() == ContainerRecord::EXITED || container.state() == ContainerRecord::REMOVING) return false;
+    container.set_state(ContainerRecord::EXITED);
+    container.set_pid(0);
+    container.set_started_at(exit.started_at);
+    container.set_finished_at(exit.finished_at);
+    container.set_exit_code(exit.code);
+    container.set_reason(exit.oom_killed ? "OOMKilled" : exit.code == 0 ? "Completed" : "Error");
+    return true;
+  });
+  if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_CONTAINER_ID", id}});
+  if (name.empty()) return;
+  // The unit's processes are gone: what is still in the FIFOs is all there will be.
+  parts.logs.Close(name, /*grace_milliseconds=*/2000);
+}
+
+base::Status Runtime::RemoveContainer(const std::string& id) {
+  const auto record = containers.Get(id);
+  if (!record) return base::Ok();
+  const base::LogScope scope("CRI_CONTAINER_ID", id);
+  const base::Status marked = containers.Update(id, [](ContainerRecord& container) {
+    container.set_state(ContainerRecord::REMOVING);
+    return true;
+  });
+  // A full disk must not keep anybody from removing; the mark only matters to a crash on the way.
+  if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  RETURN_IF_ERROR(parts.containers.Remove(record->name()).Wrap("remove container " + id));
+  parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
+  parts.images.Release(id);
+  return containers.Erase(id);
+}
+
+base::Status Runtime::DetachNetwork(const SandboxRecord& record) {
+  if (record.network_namespace().empty()) return base::Ok();
+  cni::Attachment attachment;
+  attachment.container_id = record.id();
+  attachment.namespace_path = record.network_namespace();
+  RETURN_IF_ERROR(parts.network.Detach(attachment).Wrap("release the network of pod sandbox " + record.id()));
+  return parts.namespaces.Remove(record.network_namespace().substr(record.network_namespace().rfind('/') + 1));
+}
+
+base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
+  const base::Status marked = sandboxes.Update(id, [](SandboxRecord& sandbox) {
+    if (sandbox.state() != SandboxRecord::READY) return false;
+    sandbox.set_state(SandboxRecord::NOT_READY);
+    return true;
+  });
+  if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  const auto record = sandboxes.Get(id);
+  if (!record) return base::Ok();
+
+  for (const auto& container : ContainersOf(id)) {
+    ASSIGN_OR_RETURN(const Operations::Turn turn, BeginOnContainer(container->id(), deadline));
+    const auto current = containers.Get(container->id());
+    if (!current || current->state() != ContainerRecord::RUNNING) continue;
+    RETURN_IF_ERROR(parts.containers.Stop(current->name(), "", std::chrono::milliseconds(0))
+                        .Wrap("stop container " + current->id()));
+    ASSIGN_OR_RETURN(const nspawn::Container ended, parts.containers.Find(current->name()));
+    RecordExit(current->id(), ended.exit);
+  }
+  // The network goes while the namespace still lives, so that plugins find what they made.
+  RETURN_IF_ERROR(DetachNetwork(*record));
+  return parts.machines.Stop(record->machine()).Wrap("stop pod sandbox " + id);
+}
+
+base::Status Runtime::RemoveSandbox(const std::string& id, Deadline deadline) {
+  const base::Status marked = sandboxes.Update(id, [](SandboxRecord& sandbox) {
+    sandbox.set_state(SandboxRecord::REMOVING);
+    return true;
+  });
+  if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  for (const auto& container : ContainersOf(id)) {
+    ASSIGN_OR_RETURN(const Operations::Turn turn, BeginOnContainer(container->id(), deadline));
+    RETURN_IF_ERROR(RemoveContainer(container->id()));
+  }
+  RETURN_IF_ERROR(base::RemoveTree(SandboxFiles(id)));
+  return sandboxes.Erase(id);
+}
+
+}  // namespace cri

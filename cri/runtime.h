@@ -1,0 +1,91 @@
+// What all RPCs work on: the records, the parts below, and the steps that several RPCs share.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "cni/namespaces.h"
+#include "cni/network.h"
+#include "cri/config.h"
+#include "cri/operations.h"
+#include "cri/record_table.h"
+#include "cri/worker.h"
+#include "image/store.h"
+#include "nspawn/container.h"
+#include "nspawn/logs.h"
+#include "nspawn/machine.h"
+#include "nspawn/spawner.h"
+#include "proto/records.pb.h"
+
+namespace cri {
+
+namespace v1 = runtime::v1;
+using ContainerRecord = cri_nspawn::records::v1::ContainerRecord;
+using SandboxRecord = cri_nspawn::records::v1::SandboxRecord;
+
+// The parts below cri/. They must outlive the Runtime.
+struct Parts {
+  image::Store& images;
+  nspawn::Machines& machines;
+  nspawn::Containers& containers;
+  nspawn::Logs& logs;
+  nspawn::Spawner& spawner;
+  cni::Network& network;
+  cni::Namespaces& namespaces;
+};
+
+// What the names of our network namespaces begin with; the machine's name follows.
+inline constexpr char kNamespacePrefix[] = "cri-nspawn-";
+
+class Runtime {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  Runtime(const Config& config, Parts parts);
+
+  // Brings records, units, machines, networks and images into agreement after a start: finishes removals, undoes what
+  // was never acknowledged, takes running containers over. To be called once, before the first RPC.
+  base::Status Reconcile();
+
+  // Ends whatever the sandbox has: containers at once, network, machine, namespace. Idempotent. The caller holds the
+  // sandbox's turn.
+  base::Status StopSandbox(const std::string& id, Deadline deadline);
+  // Removes a sandbox that StopSandbox has stopped, its containers included. The caller holds the sandbox's turn.
+  base::Status RemoveSandbox(const std::string& id, Deadline deadline);
+  // Removes a container in whatever state it is. The caller holds the container's turn.
+  base::Status RemoveContainer(const std::string& id);
+  // Records how a container ended, once, and finishes its log.
+  void RecordExit(const std::string& id, const nspawn::Exit& exit);
+
+  // Waits for earlier operations on this sandbox or container.
+  base::Result<Operations::Turn> BeginOnSandbox(const std::string& id, Deadline deadline) {
+    return operations.Begin("sandbox " + id, deadline);
+  }
+  base::Result<Operations::Turn> BeginOnContainer(const std::string& id, Deadline deadline) {
+    return operations.Begin("container " + id, deadline);
+  }
+
+  std::vector<RecordTable<ContainerRecord>::Snapshot> ContainersOf(const std::string& sandbox_id) const;
+
+  // Files of a pod that its containers mount: resolv.conf, hosts, hostname.
+  std::string SandboxFiles(const std::string& id) const { return config.runtime_directory + "/sandboxes/" + id; }
+
+  const Config config;
+  const Parts parts;
+  RecordTable<SandboxRecord> sandboxes;
+  RecordTable<ContainerRecord> containers;
+  Operations operations;
+
+ private:
+  base::Status ReconcileContainer(const ContainerRecord& record, const nspawn::Container* unit);
+  base::Status ReconcileSandbox(const SandboxRecord& record);
+  base::Status DetachNetwork(const SandboxRecord& record);
+  void HandleExit(const std::string& name, const nspawn::Exit& exit);
+  void HandleMachineEnd(const std::string& name);
+
+  Worker worker_;  // last: its thread uses all of the above
+};
+
+}  // namespace cri

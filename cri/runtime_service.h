@@ -1,0 +1,67 @@
+// The CRI RuntimeService. Each method is defined in the file that has its name: RunPodSandbox in sandbox_run.cc,
+// CreateContainer in container_create.cc and so on; those that are not there yet, in unimplemented.cc.
+#pragma once
+
+#include "cri/runtime.h"
+#include "proto/runtime.grpc.pb.h"
+
+namespace cri {
+
+class RuntimeService final : public v1::RuntimeService::Service {
+ public:
+  explicit RuntimeService(Runtime& runtime) : runtime_(runtime) {}
+
+#define CRI_RPC(name, request, response) \
+  grpc::Status name(grpc::ServerContext* context, const v1::request* in, v1::response* out) override
+#define CRI_STREAM_RPC(name, request, response) \
+  grpc::Status name(grpc::ServerContext* context, const v1::request* in, grpc::ServerWriter<v1::response>* out) override
+
+  CRI_RPC(Version, VersionRequest, VersionResponse);
+  CRI_RPC(Status, StatusRequest, StatusResponse);
+  CRI_RPC(RuntimeConfig, RuntimeConfigRequest, RuntimeConfigResponse);
+  CRI_RPC(UpdateRuntimeConfig, UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse);
+
+  CRI_RPC(RunPodSandbox, RunPodSandboxRequest, RunPodSandboxResponse);
+  CRI_RPC(StopPodSandbox, StopPodSandboxRequest, StopPodSandboxResponse);
+  CRI_RPC(RemovePodSandbox, RemovePodSandboxRequest, RemovePodSandboxResponse);
+  CRI_RPC(PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse);
+  CRI_RPC(ListPodSandbox, ListPodSandboxRequest, ListPodSandboxResponse);
+  CRI_RPC(UpdatePodSandboxResources, UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse);
+
+  CRI_RPC(CreateContainer, CreateContainerRequest, CreateContainerResponse);
+  CRI_RPC(StartContainer, StartContainerRequest, StartContainerResponse);
+  CRI_RPC(StopContainer, StopContainerRequest, StopContainerResponse);
+  CRI_RPC(RemoveContainer, RemoveContainerRequest, RemoveContainerResponse);
+  CRI_RPC(ListContainers, ListContainersRequest, ListContainersResponse);
+  CRI_RPC(ContainerStatus, ContainerStatusRequest, ContainerStatusResponse);
+  CRI_RPC(UpdateContainerResources, UpdateContainerResourcesRequest, UpdateContainerResourcesResponse);
+  CRI_RPC(ReopenContainerLog, ReopenContainerLogRequest, ReopenContainerLogResponse);
+  CRI_RPC(CheckpointContainer, CheckpointContainerRequest, CheckpointContainerResponse);
+
+  CRI_RPC(ExecSync, ExecSyncRequest, ExecSyncResponse);
+  CRI_RPC(Exec, ExecRequest, ExecResponse);
+  CRI_RPC(Attach, AttachRequest, AttachResponse);
+  CRI_RPC(PortForward, PortForwardRequest, PortForwardResponse);
+
+  CRI_RPC(ContainerStats, ContainerStatsRequest, ContainerStatsResponse);
+  CRI_RPC(ListContainerStats, ListContainerStatsRequest, ListContainerStatsResponse);
+  CRI_RPC(PodSandboxStats, PodSandboxStatsRequest, PodSandboxStatsResponse);
+  CRI_RPC(ListPodSandboxStats, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse);
+  CRI_RPC(ListMetricDescriptors, ListMetricDescriptorsRequest, ListMetricDescriptorsResponse);
+  CRI_RPC(ListPodSandboxMetrics, ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse);
+
+  CRI_STREAM_RPC(GetContainerEvents, GetEventsRequest, ContainerEventResponse);
+  CRI_STREAM_RPC(StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse);
+  CRI_STREAM_RPC(StreamContainers, StreamContainersRequest, StreamContainersResponse);
+  CRI_STREAM_RPC(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse);
+  CRI_STREAM_RPC(StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse);
+  CRI_STREAM_RPC(StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse);
+
+#undef CRI_RPC
+#undef CRI_STREAM_RPC
+
+ private:
+  Runtime& runtime_;
+};
+
+}  // namespace cri

@@ -1,0 +1,86 @@
+// PodSandboxStatus and ListPodSandbox.
+
+#include <nlohmann/json.hpp>
+
+#include "cri/filters.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+namespace {
+
+v1::PodSandboxState StateOf(const SandboxRecord& record) {
+  return record.state() == SandboxRecord::READY ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
+}
+
+void FillStatus(const SandboxRecord& record, v1::PodSandboxStatus& status) {
+  const v1::PodSandboxConfig& config = record.config();
+  status.set_id(record.id());
+  *status.mutable_metadata() = config.metadata();
+  status.set_state(StateOf(record));
+  status.set_created_at(record.created_at());
+  *status.mutable_labels() = config.labels();
+  *status.mutable_annotations() = config.annotations();
+  status.set_runtime_handler(record.runtime_handler());
+  *status.mutable_linux()->mutable_namespaces()->mutable_options() =
+      config.linux().security_context().namespace_options();
+  // Addresses of a sandbox that is stopped belong to somebody else by now.
+  auto* network = status.mutable_network();
+  if (record.state() != SandboxRecord::READY) return;
+  for (int i = 0; i < record.addresses_size(); ++i) {
+    if (i == 0) {
+      network->set_ip(record.addresses(i));
+    } else {
+      network->add_additional_ips()->set_ip(record.addresses(i));
+    }
+  }
+}
+
+// What `crictl inspectp` shows beside the status: where systemd knows the pod.
+std::string VerboseInfo(const SandboxRecord& record) {
+  nlohmann::json info;
+  info["machine"] = record.machine();
+  info["unit"] = record.machine() + ".service";
+  info["pid"] = record.leader();
+  info["cgroup"] = record.cgroup();
+  info["networkNamespace"] = record.network_namespace();
+  info["cniResult"] = nlohmann::json::parse(record.network_result(), nullptr, /*allow_exceptions=*/false);
+  if (info["cniResult"].is_discarded()) info["cniResult"] = nullptr;
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::PodSandboxStatusRequest* in,
+                                              v1::PodSandboxStatusResponse* out) {
+  return Answer(RpcKind::kQuery, "PodSandboxStatus", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
+    FillStatus(*record, *out->mutable_status());
+    if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*record);
+    return base::Ok();
+  });
+}
+
+grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext*, const v1::ListPodSandboxRequest* in,
+                                            v1::ListPodSandboxResponse* out) {
+  return Answer(RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
+    const v1::PodSandboxFilter& filter = in->filter();
+    for (const auto& record : runtime_.sandboxes.All()) {
+      if (record->state() == SandboxRecord::CREATING) continue;  // not acknowledged yet
+      if (!MatchesId(record->id(), filter.id())) continue;
+      if (filter.has_state() && filter.state().state() != StateOf(*record)) continue;
+      if (!MatchesLabels(record->config().labels(), filter.label_selector())) continue;
+      v1::PodSandbox& item = *out->add_items();
+      item.set_id(record->id());
+      *item.mutable_metadata() = record->config().metadata();
+      item.set_state(StateOf(*record));
+      item.set_created_at(record->created_at());
+      *item.mutable_labels() = record->config().labels();
+      *item.mutable_annotations() = record->config().annotations();
+      item.set_runtime_handler(record->runtime_handler());
+    }
+    return base::Ok();
+  });
+}
+
+}  // namespace cri

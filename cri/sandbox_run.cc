@@ -1,0 +1,230 @@
+// RunPodSandbox.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <future>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+#include "cri/sandbox_files.h"
+
+namespace cri {
+namespace {
+
+int64_t NowNanoseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// "/kubepods.slice/kubepods-burstable.slice" → "kubepods-burstable.slice". The kubelet gives a path in the cgroup tree;
+// systemd knows from the name alone where a slice lies.
+base::Result<std::string> SliceOf(const std::string& cgroup_parent) {
+  if (cgroup_parent.empty()) return std::string();
+  const size_t end = cgroup_parent.find_last_not_of('/');
+  const std::string path = end == std::string::npos ? "" : cgroup_parent.substr(0, end + 1);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  constexpr std::string_view kSuffix = ".slice";
+  const bool fits =
+      name.size() > kSuffix.size() && name.size() <= 255 && name.ends_with(kSuffix) &&
+      std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || std::string_view("-_.:\\@").find(static_cast<char>(c)) != std::string_view::npos;
+      });
+  if (!fits) {
+    return base::InvalidArgument("cgroup_parent \"" + cgroup_parent +
+                                 "\" does not end in a slice's name; systemd manages the cgroups, so the kubelet's "
+                                 "cgroup driver must be \"systemd\"");
+  }
+  return name;
+}
+
+base::Status Validate(const v1::RunPodSandboxRequest& request) {
+  const v1::PodSandboxConfig& config = request.config();
+  if (!request.has_config() || !config.has_metadata()) {
+    return base::InvalidArgument("the pod sandbox's configuration has no metadata");
+  }
+  if (config.metadata().name().empty() || config.metadata().uid().empty() || config.metadata().namespace_().empty()) {
+    return base::InvalidArgument("the pod sandbox's metadata needs a name, a uid and a namespace");
+  }
+  if (!request.runtime_handler().empty()) {
+    return base::NotFound("no runtime handler \"" + request.runtime_handler() + "\" is configured");
+  }
+  if (config.hostname().size() > HOST_NAME_MAX) {
+    return base::InvalidArgument("hostname \"" + config.hostname() + "\" is longer than 64 characters");
+  }
+  const bool fits = std::all_of(config.hostname().begin(), config.hostname().end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+  });
+  if (!fits)
+    return base::InvalidArgument("hostname \"" + config.hostname() + "\" has characters other than [A-Za-z0-9._-]");
+  const v1::NamespaceOption& namespaces = config.linux().security_context().namespace_options();
+  if (namespaces.has_userns_options() && namespaces.userns_options().mode() == v1::POD) {
+    return {base::Code::kUnimplemented, "user namespaces are not supported yet"};
+  }
+  if (!config.log_directory().empty() && config.log_directory().front() != '/') {
+    return base::InvalidArgument("log_directory \"" + config.log_directory() + "\" is not an absolute path");
+  }
+  return base::Ok();
+}
+
+std::string HostnameOf(const v1::PodSandboxConfig& config, bool host_network) {
+  if (host_network) {
+    char name[HOST_NAME_MAX + 1] = {};
+    ::gethostname(name, HOST_NAME_MAX);
+    return name;
+  }
+  if (!config.hostname().empty()) return config.hostname();
+  // As the kubelet does: the pod's name, as far as a host name goes.
+  std::string name;
+  for (const char c : config.metadata().name().substr(0, 63)) {
+    name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ? c : '-';
+  }
+  return name;
+}
+
+cni::Attachment AttachmentOf(const SandboxRecord& record) {
+  const v1::PodSandboxConfig& config = record.config();
+  cni::Attachment attachment;
+  attachment.container_id = record.id();
+  attachment.namespace_path = record.network_namespace();
+  attachment.arguments = {{"K8S_POD_NAMESPACE", config.metadata().namespace_()},
+                          {"K8S_POD_NAME", config.metadata().name()},
+                          {"K8S_POD_INFRA_CONTAINER_ID", record.id()},
+                          {"K8S_POD_UID", config.metadata().uid()}};
+  for (const v1::PortMapping& mapping : config.port_mappings()) {
+    // A port without a host port is information only.
+    if (mapping.host_port() <= 0 || mapping.host_port() > UINT16_MAX || mapping.container_port() <= 0 ||
+        mapping.container_port() > UINT16_MAX) {
+      continue;
+    }
+    attachment.port_mappings.push_back({mapping.protocol() == v1::UDP    ? "udp"
+                                        : mapping.protocol() == v1::SCTP ? "sctp"
+                                                                         : "tcp",
+                                        static_cast<uint16_t>(mapping.container_port()),
+                                        static_cast<uint16_t>(mapping.host_port()), mapping.host_ip()});
+  }
+  return attachment;
+}
+
+nspawn::MachineSpec MachineOf(const SandboxRecord& record) {
+  const v1::PodSandboxConfig& config = record.config();
+  const v1::NamespaceOption& namespaces = config.linux().security_context().namespace_options();
+  nspawn::MachineSpec spec;
+  spec.name = record.machine();
+  spec.description = "Pod " + config.metadata().namespace_() + "/" + config.metadata().name();
+  spec.slice = record.slice();
+  spec.uuid = config.metadata().uid();
+  spec.hostname = record.hostname();
+  spec.network_namespace = record.network_namespace();
+  spec.host_pid = namespaces.pid() == v1::NODE;
+  spec.host_ipc = namespaces.ipc() == v1::NODE;
+  spec.host_uts = namespaces.network() == v1::NODE;
+  return spec;
+}
+
+// Makes everything that a sandbox has. What a failure leaves is the caller's to undo.
+base::Status Make(Runtime& runtime, SandboxRecord& record) {
+  const v1::PodSandboxConfig& config = record.config();
+  const bool host_network = config.linux().security_context().namespace_options().network() == v1::NODE;
+  std::future<base::Result<cni::AttachmentResult>> attaching;
+  if (!host_network) {
+    std::vector<std::pair<std::string, std::string>> sysctls;
+    for (const auto& [name, value] : config.linux().sysctls()) {
+      if (name.rfind("net", 0) == 0) sysctls.emplace_back(name, value);
+    }
+    const std::string name = record.network_namespace().substr(record.network_namespace().rfind('/') + 1);
+    const auto made = runtime.parts.namespaces.Create(name, sysctls);
+    if (!made.ok()) return base::Error(made.error()).Wrap("make the network namespace");
+    // The plugins and the machine need nothing of each other.
+    attaching = std::async(std::launch::async, [&runtime, attachment = AttachmentOf(record)] {
+      return runtime.parts.network.Attach(attachment);
+    });
+  }
+  const auto machine = runtime.parts.machines.Start(MachineOf(record));
+  if (attaching.valid()) {
+    auto attached = attaching.get();
+    if (!attached.ok()) return std::move(attached).error().Wrap("set up the pod's network");
+    for (const std::string& address : attached->addresses) record.add_addresses(address);
+    record.set_network_result(attached->json);
+  }
+  if (!machine.ok()) return base::Error(machine.error()).Wrap("start the pod's machine");
+  record.set_leader(machine->leader);
+  record.set_cgroup(machine->cgroup);
+  record.set_pid_namespace(machine->pid_namespace);
+  record.set_ipc_namespace(machine->ipc_namespace);
+  record.set_uts_namespace(machine->uts_namespace);
+
+  const std::vector<std::string> addresses(record.addresses().begin(), record.addresses().end());
+  return WriteSandboxFiles(runtime.SandboxFiles(record.id()), config, record.hostname(), host_network, addresses);
+}
+
+bool SameSandbox(const v1::PodSandboxMetadata& a, const v1::PodSandboxMetadata& b) {
+  return a.name() == b.name() && a.namespace_() == b.namespace_() && a.uid() == b.uid() && a.attempt() == b.attempt();
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v1::RunPodSandboxRequest* in,
+                                           v1::RunPodSandboxResponse* out) {
+  return Answer(RpcKind::kChange, "RunPodSandbox", [&]() -> base::Status {
+    RETURN_IF_ERROR(Validate(*in));
+    const v1::PodSandboxMetadata& metadata = in->config().metadata();
+    const std::string key = "pod " + metadata.namespace_() + "/" + metadata.name() + " " + metadata.uid() + " " +
+                            std::to_string(metadata.attempt());
+    ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.operations.Begin(key, DeadlineOf(*context)));
+    for (const auto& existing : runtime_.sandboxes.All()) {
+      if (!SameSandbox(existing->config().metadata(), metadata)) continue;
+      // A call repeated after a timeout finds what the first one made.
+      if (existing->state() == SandboxRecord::READY) {
+        out->set_pod_sandbox_id(existing->id());
+        return base::Ok();
+      }
+      return {base::Code::kAlreadyExists, "pod sandbox " + existing->id() + " of " + key +
+                                              " exists and is not ready; remove it or use a higher attempt number"};
+    }
+
+    SandboxRecord record;
+    record.set_id(base::RandomHex(32));
+    *record.mutable_config() = in->config();
+    record.set_runtime_handler(in->runtime_handler());
+    record.set_created_at(NowNanoseconds());
+    record.set_state(SandboxRecord::CREATING);
+    record.set_machine(nspawn::ReadableName({metadata.namespace_(), metadata.name()}, record.id()));
+    ASSIGN_OR_RETURN(*record.mutable_slice(), SliceOf(in->config().linux().cgroup_parent()));
+    const bool host_network = in->config().linux().security_context().namespace_options().network() == v1::NODE;
+    record.set_hostname(HostnameOf(in->config(), host_network));
+    if (!host_network) {
+      record.set_network_namespace(runtime_.config.network_namespace_directory + "/" + kNamespacePrefix +
+                                   record.machine());
+    }
+    const std::string id = record.id();
+    const base::LogScope scope("CRI_SANDBOX_ID", id);
+    ASSIGN_OR_RETURN(const Operations::Turn sandbox_turn, runtime_.BeginOnSandbox(id, DeadlineOf(*context)));
+    RETURN_IF_ERROR(runtime_.sandboxes.Insert(record));
+
+    base::Status made = Make(runtime_, record);
+    if (made.ok()) {
+      made = runtime_.sandboxes.Update(id, [&](SandboxRecord& stored) {
+        record.set_state(SandboxRecord::READY);
+        stored = record;
+        return true;
+      });
+    }
+    if (!made.ok()) {
+      const auto undo_deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+      base::Status undone = runtime_.StopSandbox(id, undo_deadline);
+      if (undone.ok()) undone = runtime_.RemoveSandbox(id, undo_deadline);
+      if (!undone.ok()) {
+        base::Log(base::LogLevel::kError, "undo a failed RunPodSandbox: " + undone.error().message());
+      }
+      return std::move(made).Wrap("run pod sandbox " + metadata.namespace_() + "/" + metadata.name());
+    }
+    out->set_pod_sandbox_id(id);
+    return base::Ok();
+  });
+}
+
+}  // namespace cri

@@ -1,0 +1,43 @@
+// StopPodSandbox and RemovePodSandbox.
+
+#include "base/log.h"
+#include "cri/rpc.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+namespace {
+
+// The sandbox that `id` names, or null when there is none: stopping and removing what is gone succeeds.
+base::Result<RecordTable<SandboxRecord>::Snapshot> FindOrNothing(Runtime& runtime, const std::string& id) {
+  auto found = runtime.sandboxes.Find(id);
+  if (found.ok()) return *std::move(found);
+  if (found.error().code() == base::Code::kNotFound) return RecordTable<SandboxRecord>::Snapshot();
+  return std::move(found).error();
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const v1::StopPodSandboxRequest* in,
+                                            v1::StopPodSandboxResponse*) {
+  return Answer(RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
+    if (!record) return base::Ok();
+    const base::LogScope scope("CRI_SANDBOX_ID", record->id());
+    ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
+    return runtime_.StopSandbox(record->id(), DeadlineOf(*context));
+  });
+}
+
+grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, const v1::RemovePodSandboxRequest* in,
+                                              v1::RemovePodSandboxResponse*) {
+  return Answer(RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
+    if (!record) return base::Ok();
+    const base::LogScope scope("CRI_SANDBOX_ID", record->id());
+    ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
+    RETURN_IF_ERROR(runtime_.StopSandbox(record->id(), DeadlineOf(*context)));
+    return runtime_.RemoveSandbox(record->id(), DeadlineOf(*context));
+  });
+}
+
+}  // namespace cri
