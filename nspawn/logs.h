@@ -22,24 +22,31 @@ struct LogTarget {
   std::string path;    // the CRI log file; empty: output is drained and dropped
 };
 
+// Thread-safe; the calls wait for the thread that serves the containers, which never blocks but on a disk.
 class Logs {
  public:
-  // `stored` are descriptors that an earlier run left in `store`, by name; those that no Open() asks for are dropped
-  // from the store by Start().
+  // `stored` are descriptors that an earlier run left in `store`, by name: "log-<container>-stdout" and "-stderr" are
+  // taken up by Open(), others are closed and stay stored. `store` must outlive the object.
   static base::Result<std::unique_ptr<Logs>> Create(FdStore& store, std::map<std::string, base::UniqueFd> stored);
+  // Stops reading. Containers go on, and a later run goes on with their output.
   virtual ~Logs() = default;
 
-  // Begins (or, after a restart of the daemon, goes on) draining a container's FIFOs. The log file is created with mode
-  // 0640 if missing; kNotFound when its directory is missing. Takes effect before it returns: a container may be started afterwards.
+  // Begins (or, after a restart of the daemon, goes on) draining a container's FIFOs, which must exist. The log file is
+  // created with mode 0640 if missing; kNotFound when its directory is missing, kAlreadyExists when the container is
+  // being logged. Takes effect before it returns: a container may be started afterwards. After a restart a log file
+  // that cannot be opened is no error: lines are dropped until it can be.
   virtual base::Status Open(const LogTarget& target) = 0;
-  // Ends draining: everything that the FIFOs hold is written, an unfinished last line as a partial record, then both are
-  // closed. To be called after the container's processes are gone; bounded by `grace_milliseconds` should somebody
-  // still write.
+  // Drops from the store what an earlier run left and no Open() has asked for. To be called when the containers of
+  // that run have been opened.
+  virtual void DropUnclaimed() = 0;
+  // Ends draining: everything that the FIFOs hold is written, an unfinished last line as a partial record, then both
+  // are closed and the spool files removed. To be called after the container's processes are gone; it never waits for
+  // output, and `grace_milliseconds` bounds it should somebody still write. No error when it is not being logged.
   virtual void Close(const std::string& name, int grace_milliseconds) = 0;
   // Begins a new file at the same path, between records (ReopenContainerLog, after the kubelet renamed the old one).
   // kFailedPrecondition when the container is not being logged.
   virtual base::Status Reopen(const std::string& name) = 0;
-  // Lines that could not be written (disk full), over all containers since start.
+  // Records that could not be written (disk full), over all containers since start.
   virtual uint64_t DroppedLines() const = 0;
 };
 
