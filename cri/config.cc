@@ -196,6 +196,11 @@ std::string LogLevelName(LogLevel level) {
   return std::string(found->first);
 }
 
+std::string DurationText(milliseconds duration) {
+  const int64_t count = duration.count();
+  return count % 1000 == 0 ? std::to_string(count / 1000) + "s" : std::to_string(count) + "ms";
+}
+
 using Json = nlohmann::ordered_json;
 
 struct Key {
@@ -239,7 +244,7 @@ const std::array kKeys = {
         [](const toml::node& node, Config& c) {
           return ReadDuration(node, c.images.idle_timeout, std::chrono::seconds(1), std::chrono::hours(1));
         },
-        [](const Config& c) -> Json { return std::to_string(c.images.idle_timeout.count()) + "s"; }},
+        [](const Config& c) -> Json { return DurationText(c.images.idle_timeout); }},
 
     Key{"cni.configuration_directory",
         [](const toml::node& node, Config& c) { return ReadPath(node, c.network.configuration_directory); },
@@ -251,7 +256,7 @@ const std::array kKeys = {
         [](const toml::node& node, Config& c) {
           return ReadDuration(node, c.network.plugin_timeout, std::chrono::seconds(1), std::chrono::hours(1));
         },
-        [](const Config& c) -> Json { return std::to_string(c.network.plugin_timeout.count()) + "ms"; }},
+        [](const Config& c) -> Json { return DurationText(c.network.plugin_timeout); }},
     Key{"cni.network_namespace_directory",
         [](const toml::node& node, Config& c) { return ReadPath(node, c.network_namespace_directory); },
         [](const Config& c) -> Json { return c.network_namespace_directory; }},

@@ -1,0 +1,250 @@
+// Stand-ins for what lies below cri/, that remember what they were asked and fail when told to.
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cri/image_service.h"
+#include "cri/runtime_service.h"
+
+namespace cri {
+
+// A directory that goes with its owner.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "cri-test-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+class FakeStore final : public image::Store {
+ public:
+  std::vector<image::Image> List() const override { return images; }
+  base::Result<std::optional<image::Image>> Find(const std::string& reference) const override {
+    for (const image::Image& image : images) {
+      const bool tagged = std::find(image.tags.begin(), image.tags.end(), reference) != image.tags.end();
+      if (image.id == reference || tagged) return std::optional(image);
+    }
+    return std::optional<image::Image>();
+  }
+  base::Result<std::string> Pull(const std::string& reference, const image::Credentials&, std::stop_token) override {
+    return base::NotFound("image " + reference + " not found");
+  }
+  base::Status Remove(const std::string&) override { return base::Ok(); }
+  base::Status Hold(const std::string& id, const std::string& user) override {
+    held[user] = id;
+    return base::Ok();
+  }
+  void Release(const std::string& user) override { held.erase(user); }
+  base::Status RemoveUnused() override { return base::Ok(); }
+  base::Result<image::FilesystemUsage> Usage() const override { return image::FilesystemUsage{"/images", 7, 3}; }
+
+  std::vector<image::Image> images;
+  std::map<std::string, std::string> held;
+};
+
+class FakeMachines final : public nspawn::Machines {
+ public:
+  base::Result<nspawn::Machine> Start(const nspawn::MachineSpec& spec) override {
+    if (failure) return *failure;
+    started.push_back(spec);
+    nspawn::Machine machine;
+    machine.name = spec.name;
+    machine.running = true;
+    machine.leader = 4711;
+    machine.cgroup = "/machine.slice/" + spec.name + ".service";
+    machine.pid_namespace = 1;
+    machine.ipc_namespace = 2;
+    machine.uts_namespace = 3;
+    running[spec.name] = machine;
+    return machine;
+  }
+  base::Status Stop(const std::string& name) override {
+    running.erase(name);
+    return base::Ok();
+  }
+  base::Result<nspawn::Machine> Find(const std::string& name) override {
+    const auto found = running.find(name);
+    if (found == running.end()) return base::NotFound("no machine " + name);
+    return found->second;
+  }
+  void OnEnd(std::function<void(const std::string&)> handler) override { on_end = std::move(handler); }
+
+  std::optional<base::Error> failure;
+  std::vector<nspawn::MachineSpec> started;
+  std::map<std::string, nspawn::Machine> running;
+  std::function<void(const std::string&)> on_end;
+};
+
+class FakeContainers final : public nspawn::Containers {
+ public:
+  std::string BundleDirectory(const std::string& name) const override { return "/bundles/" + name; }
+  base::Status Create(const nspawn::ContainerSpec& spec) override {
+    if (create_failure) return *create_failure;
+    created.push_back(spec);
+    units[spec.name].name = spec.name;
+    return base::Ok();
+  }
+  base::Result<nspawn::Container> Start(const std::string& name) override {
+    if (start_failure) return *start_failure;
+    nspawn::Container& unit = units[name];
+    unit.state = nspawn::Container::State::kRunning;
+    unit.pid = 815;
+    unit.started_at = 1000;
+    unit.cgroup = "/pod.slice/" + name + ".service";
+    return unit;
+  }
+  base::Status Stop(const std::string& name, const std::string&, std::chrono::milliseconds grace) override {
+    grace_periods.push_back(grace);
+    End(name, 143);
+    return base::Ok();
+  }
+  base::Status Remove(const std::string& name) override {
+    units.erase(name);
+    return base::Ok();
+  }
+  base::Status Update(const std::string&, const nspawn::Resources& resources) override {
+    updates.push_back(resources);
+    return base::Ok();
+  }
+  base::Result<nspawn::Container> Find(const std::string& name) override {
+    const auto found = units.find(name);
+    if (found == units.end()) return base::NotFound("no container " + name);
+    return found->second;
+  }
+  base::Result<std::map<std::string, nspawn::Container>> List() override { return units; }
+  void OnExit(std::function<void(const std::string&, const nspawn::Exit&)> handler) override {
+    on_exit = std::move(handler);
+  }
+
+  void End(const std::string& name, int code) {
+    nspawn::Container& unit = units[name];
+    unit.state = nspawn::Container::State::kExited;
+    unit.exit.code = code;
+    unit.exit.started_at = 1000;
+    unit.exit.finished_at = 2000;
+  }
+
+  std::optional<base::Error> create_failure, start_failure;
+  std::vector<nspawn::ContainerSpec> created;
+  std::vector<nspawn::Resources> updates;
+  std::vector<std::chrono::milliseconds> grace_periods;
+  std::map<std::string, nspawn::Container> units;
+  std::function<void(const std::string&, const nspawn::Exit&)> on_exit;
+};
+
+class FakeLogs final : public nspawn::Logs {
+ public:
+  base::Status Open(const nspawn::LogTarget& target) override {
+    if (failure) return *failure;
+    open.insert(target.name);
+    return base::Ok();
+  }
+  void ForgetUnclaimed() override {}
+  void Close(const std::string& name, int) override { open.erase(name); }
+  base::Status Reopen(const std::string& name) override {
+    reopened.push_back(name);
+    return base::Ok();
+  }
+  uint64_t DroppedLines() const override { return 0; }
+
+  std::optional<base::Error> failure;
+  std::set<std::string> open;
+  std::vector<std::string> reopened;
+};
+
+class FakeSpawner final : public nspawn::Spawner {
+ public:
+  base::Result<nspawn::ProcessOutput> Exec(const nspawn::ExecRequest& request, std::stop_token) override {
+    requests.push_back(request);
+    return nspawn::ProcessOutput{3, "out", "err"};
+  }
+  base::Result<nspawn::ProcessOutput> Run(const nspawn::ProgramRequest&) override { return nspawn::ProcessOutput{}; }
+  int DeathFd() const override { return -1; }
+
+  std::vector<nspawn::ExecRequest> requests;
+};
+
+class FakeNetwork final : public cni::Network {
+ public:
+  base::Result<cni::AttachmentResult> Attach(const cni::Attachment& attachment) override {
+    if (failure) return *failure;
+    attached[attachment.container_id] = attachment;
+    return cni::AttachmentResult{{"10.1.2.3", "fd00::3"}, "{}"};
+  }
+  base::Status Detach(const cni::Attachment& attachment) override {
+    attached.erase(attachment.container_id);
+    return base::Ok();
+  }
+  base::Result<std::vector<std::string>> AttachedIds() const override {
+    std::vector<std::string> ids;
+    for (const auto& [id, attachment] : attached) ids.push_back(id);
+    return ids;
+  }
+  base::Status Ready() const override { return ready; }
+  std::string ConfigurationJson() const override { return "{}"; }
+
+  std::optional<base::Error> failure;
+  base::Status ready;
+  std::map<std::string, cni::Attachment> attached;
+};
+
+// A node of fakes; Restart() is what a kill and a new start of the daemon are to the state on disk.
+class FakeNode {
+ public:
+  FakeNode() {
+    config.state_directory = directory.path() + "/state";
+    config.runtime_directory = directory.path() + "/run";
+    config.network_namespace_directory = directory.path() + "/netns";
+    image::Image image;
+    image.id = "sha256:" + std::string(64, 'a');
+    image.tags = {"docker.io/library/app:1"};
+    image.digests = {"docker.io/library/app@sha256:" + std::string(64, 'b')};
+    image.config.entrypoint = {"/app"};
+    image.layer_directories = {"/layers/1"};
+    store.images.push_back(image);
+    Restart();
+  }
+
+  void Restart() {
+    service.reset();
+    runtime.reset();
+    runtime = std::make_unique<Runtime>(
+        config, Parts{store, machines, containers, logs, spawner, network, namespaces()});
+    service = std::make_unique<RuntimeService>(*runtime);
+    reconciled = runtime->Reconcile();
+  }
+
+  TemporaryDirectory directory;
+  Config config;
+  FakeStore store;
+  FakeMachines machines;
+  FakeContainers containers;
+  FakeLogs logs;
+  FakeSpawner spawner;
+  FakeNetwork network;
+  std::unique_ptr<cni::Namespaces> real_namespaces;
+  std::unique_ptr<Runtime> runtime;
+  std::unique_ptr<RuntimeService> service;
+  base::Status reconciled;
+
+ private:
+  // Network namespaces are the real ones, pinned below the temporary directory.
+  cni::Namespaces& namespaces() {
+    real_namespaces = std::make_unique<cni::Namespaces>(config.network_namespace_directory);
+    return *real_namespaces;
+  }
+};
+
+}  // namespace cri
