@@ -1,6 +1,6 @@
 #include "base/result.h"
 
-#include <system_error>
+#include <cstring>
 
 namespace base {
 namespace {
@@ -30,7 +30,10 @@ Code CodeOfErrno(int number) {
 }  // namespace
 
 Error Error::FromErrno(int number, std::string_view doing) {
-  Error error(CodeOfErrno(number), std::string(doing) + ": " + std::generic_category().message(number));
+  // Not std::generic_category(), which would bring the C++ library's exceptions and locales into the static programs.
+  const char* const text = ::strerrordesc_np(number);
+  Error error(CodeOfErrno(number),
+              std::string(doing) + ": " + (text != nullptr ? text : "Unknown error " + std::to_string(number)));
   error.number_ = number;
   return error;
 }

@@ -1,0 +1,21 @@
+// The container's /dev.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "nspawn/process_spec.h"
+
+namespace nspawn {
+
+// A detached tmpfs with the device nodes and links that every container has, and empty directories for what is mounted
+// below /dev.
+base::Result<base::UniqueFd> MakeDeviceTree();
+
+// Adds the devices of the specification, and for a privileged container all of the host, to a device tree. To be
+// called in the host's mount namespace. Nodes that the tree has already are left as they are.
+base::Status AddHostDevices(const ProcessSpec& spec, int device_tree);
+
+// The tree's own "null", for masking files. The check that it is the null device guards against any mistake before.
+base::Result<base::UniqueFd> OpenNullDevice(int device_tree);
+
+}  // namespace nspawn

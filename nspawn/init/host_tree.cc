@@ -1,0 +1,168 @@
+#include "nspawn/init/host_tree.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/stat.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <string_view>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "nspawn/init/devices.h"
+#include "nspawn/process/mount_api.h"
+#include "nspawn/process/namespaces.h"
+
+namespace nspawn {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using base::Status;
+using base::UniqueFd;
+
+// Enough for tens of thousands of mounts.
+constexpr size_t kLongestMountTable = 16 * 1024 * 1024;
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+bool IsBelow(const std::string& path, const std::string& directory) {
+  if (directory == "/") return true;
+  return path.size() > directory.size() && path.compare(0, directory.size(), directory) == 0 &&
+         path[directory.size()] == '/';
+}
+
+std::string Relative(const std::string& path, const std::string& directory) {
+  return directory == "/" ? path.substr(1) : path.substr(directory.size() + 1);
+}
+
+Status TakeLayers(const ProcessSpec& spec, HostTree& tree) {
+  std::vector<std::string> all = spec.layer_directories;
+  all.push_back(spec.upper_directory);
+  all.push_back(spec.work_directory);
+  for (const std::string& path : all) {
+    if (path.size() < 2 || path.front() != '/' || path.back() == '/') {
+      return base::InvalidArgument("root filesystem: \"" + base::Printable(path) + "\" is no absolute path");
+    }
+  }
+  std::string common = ParentOf(all.front());
+  for (const std::string& path : all) {
+    while (!IsBelow(path, common)) common = ParentOf(common);
+  }
+  ASSIGN_OR_RETURN(tree.layers, CloneMount(AT_FDCWD, common, true));
+  for (const std::string& layer : spec.layer_directories) tree.layer_directories.push_back(Relative(layer, common));
+  tree.upper_directory = Relative(spec.upper_directory, common);
+  tree.work_directory = Relative(spec.work_directory, common);
+  return base::Ok();
+}
+
+// The optional fields ("shared:1 master:2") of the mount that holds `fd`, from the mount table of this namespace.
+Result<std::string> PropagationOf(int proc, int fd) {
+  struct statx info {};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &info) != 0) return base::ErrnoError("statx");
+  const UniqueFd file(::openat(proc, "self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (!file) return base::ErrnoError("open /proc/self/mountinfo");
+  ASSIGN_OR_RETURN(const std::string table, base::ReadAll(file.get(), kLongestMountTable, "/proc/self/mountinfo"));
+  const std::string prefix = std::to_string(info.stx_mnt_id) + " ";
+  for (const std::string_view line : base::Split(table, '\n')) {
+    if (line.substr(0, prefix.size()) != prefix) continue;
+    // Six fields, then the optional ones, then "-".
+    const std::vector<std::string_view> fields = base::Split(line, ' ');
+    std::string optional;
+    for (size_t i = 6; i < fields.size() && fields[i] != "-"; ++i) optional += std::string(fields[i]) + " ";
+    return optional;
+  }
+  return base::NotFound("its mount is not in the mount table");
+}
+
+// A mount on the host reaches the container only through a mount that is shared there (or, one way, a slave).
+Status CheckPropagation(int proc, const Mount& mount) {
+  if (mount.propagation == Propagation::kPrivate) return base::Ok();
+  const UniqueFd source(::open(mount.source.c_str(), O_PATH | O_CLOEXEC));
+  if (!source) return base::ErrnoError("open " + mount.source);
+  ASSIGN_OR_RETURN(const std::string fields, PropagationOf(proc, source.get()));
+  const bool shared = fields.find("shared:") != std::string::npos;
+  const bool slave = fields.find("master:") != std::string::npos;
+  if (shared || (slave && mount.propagation == Propagation::kHostToContainer)) return base::Ok();
+  return Error(Code::kFailedPrecondition,
+               "path \"" + base::Printable(mount.source) + "\" lies on a mount that is not a shared" +
+                   (mount.propagation == Propagation::kBidirectional ? "" : " or slave") + " one");
+}
+
+Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
+  if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
+    return Error(Code::kUnimplemented, "id-mapped mounts are not implemented");
+  }
+  if (mount.source.empty() || mount.source.front() != '/')
+    return base::InvalidArgument("the source is no absolute path");
+  if (mount.recursive_read_only && (!mount.read_only || mount.propagation != Propagation::kPrivate)) {
+    return base::InvalidArgument("a recursive read-only mount needs to be read-only and private");
+  }
+  RETURN_IF_ERROR(CheckPropagation(proc, mount));
+  ASSIGN_OR_RETURN(UniqueFd clone, CloneMount(AT_FDCWD, mount.source, true));
+  uint64_t propagation = 0;  // bidirectional: it stays in the group of the host's mount
+  if (mount.propagation == Propagation::kPrivate) propagation = MS_PRIVATE;
+  if (mount.propagation == Propagation::kHostToContainer) propagation = MS_SLAVE;
+  if (propagation != 0) RETURN_IF_ERROR(ChangeMount(clone.get(), 0, propagation, true));
+  if (mount.read_only) {
+    RETURN_IF_ERROR(ChangeMount(clone.get(), MOUNT_ATTR_RDONLY, 0, mount.recursive_read_only));
+  }
+  return clone;
+}
+
+Status TakeAll(const HostTreeRequest& request, HostTree& tree) {
+  const ProcessSpec& spec = request.spec;
+  RETURN_IF_ERROR(TakeLayers(spec, tree));
+  for (const Mount& mount : spec.mounts) {
+    ASSIGN_OR_RETURN(UniqueFd clone,
+                     TakeMount(request.proc, mount)
+                         .Wrap("mount " + base::Printable(mount.source) + " at " + base::Printable(mount.destination)));
+    tree.mounts.push_back(std::move(clone));
+  }
+  RETURN_IF_ERROR(AddHostDevices(spec, request.device_tree));
+  if (spec.privileged) {
+    ASSIGN_OR_RETURN(tree.cgroup, CloneMount(AT_FDCWD, "/sys/fs/cgroup", true));
+    RETURN_IF_ERROR(ChangeMount(tree.cgroup.get(), 0, MS_PRIVATE, true));
+  }
+  if (spec.shared_memory.kind == NamespaceTarget::Kind::kHost) {
+    ASSIGN_OR_RETURN(tree.shared_memory, CloneMount(AT_FDCWD, "/dev/shm", false));
+  }
+  return base::Ok();
+}
+
+Status TakeSharedMemory(const HostTreeRequest& request, HostTree& tree) {
+  const NamespaceTarget& target = request.spec.shared_memory;
+  if (target.kind != NamespaceTarget::Kind::kJoin) return base::Ok();
+  // The number is that of its IPC namespace: what is in /dev/shm belongs to the same pod as what is in that.
+  RETURN_IF_ERROR(OpenNamespace(request.proc, target.pid, "ipc", target.inode));
+  ASSIGN_OR_RETURN(const UniqueFd pod, OpenNamespace(request.proc, target.pid, "mnt"));
+  RETURN_IF_ERROR(EnterNamespace(pod.get(), CLONE_NEWNS, "mount"));
+  ASSIGN_OR_RETURN(tree.shared_memory, CloneMount(AT_FDCWD, "/dev/shm", false));
+  return base::Ok();
+}
+
+}  // namespace
+
+Result<HostTree> TakeFromHost(const HostTreeRequest& request) {
+  ASSIGN_OR_RETURN(const UniqueFd host, OpenNamespace(request.proc, 1, "mnt"));
+  RETURN_IF_ERROR(EnterNamespace(host.get(), CLONE_NEWNS, "mount"));
+  HostTree tree;
+  Status taken = TakeAll(request, tree);
+  if (taken.ok()) taken = TakeSharedMemory(request, tree).Wrap("the pod's /dev/shm");
+  RETURN_IF_ERROR(EnterNamespace(request.own, CLONE_NEWNS, "mount"));
+  if (!taken.ok()) return std::move(taken).error();
+  if (tree.shared_memory) RETURN_IF_ERROR(ChangeMount(tree.shared_memory.get(), 0, MS_PRIVATE, true));
+  return tree;
+}
+
+}  // namespace nspawn

@@ -1,0 +1,40 @@
+// What a container takes from the host's mount tree, as detached clones of its mounts.
+//
+// init runs in the mount namespace that its unit made, where of the host only the bundle is left. It enters the host's
+// namespace just long enough to clone what it needs: nothing is ever mounted there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "nspawn/process_spec.h"
+
+namespace nspawn {
+
+struct HostTree {
+  // The directory above all layers and the writable layer, with all that is mounted below.
+  base::UniqueFd layers;
+  // The same directories relative to `layers`.
+  std::vector<std::string> layer_directories;
+  std::string upper_directory;
+  std::string work_directory;
+  // One for each of ProcessSpec::mounts, with its propagation and read-only attributes.
+  std::vector<base::UniqueFd> mounts;
+  // Present when the container shares it.
+  base::UniqueFd shared_memory;
+  // Present for a privileged container: the host's /sys/fs/cgroup.
+  base::UniqueFd cgroup;
+};
+
+struct HostTreeRequest {
+  const ProcessSpec& spec;
+  int proc;         // a procfs of the host's PID namespace
+  int own;          // the caller's mount namespace, to go back to
+  int device_tree;  // the container's /dev, still detached: device nodes of the host are made in it
+};
+
+base::Result<HostTree> TakeFromHost(const HostTreeRequest& request);
+
+}  // namespace nspawn

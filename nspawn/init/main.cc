@@ -1,0 +1,276 @@
+// init: the program that a container's unit starts.
+//
+// It runs with all privileges in the mount namespace that systemd made for the unit, where the bundle is the root. It
+// makes the container around a new process, which becomes the container's program and a child of the service
+// manager, tells the manager that this is the unit's main process, and exits: nothing of it stays.
+//
+// What the bundle holds for it: "spec" (Encode() of process_spec.h), "seccomp" (a filter's instructions, when the
+// specification asks for it), the FIFOs "stdout" and "stderr", and the empty directory "rootfs".
+// What became of the start is in the unit's status text: see start_status.h.
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/result.h"
+#include "base/text.h"
+#include "nspawn/init/devices.h"
+#include "nspawn/init/host_tree.h"
+#include "nspawn/init/mounts.h"
+#include "nspawn/init/notify.h"
+#include "nspawn/init/root_filesystem.h"
+#include "nspawn/init/sysctls.h"
+#include "nspawn/process/execute.h"
+#include "nspawn/process/mount_api.h"
+#include "nspawn/process/namespaces.h"
+#include "nspawn/process/root_path.h"
+#include "nspawn/process/user.h"
+#include "nspawn/process_spec.h"
+#include "nspawn/start_status.h"
+
+namespace nspawn {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using base::Status;
+using base::UniqueFd;
+
+constexpr size_t kLongestSpec = 8 * 1024 * 1024;
+constexpr size_t kLongestSeccomp = 64 * 1024;
+constexpr char kReady[] = "ready";
+
+struct Bundle {
+  ProcessSpec spec;
+  std::string seccomp;
+  UniqueFd output;
+  UniqueFd error;
+};
+
+// Opened for both directions, so that opening never waits for a reader, a reader's absence ends no writer, and what was
+// written stays while anybody in the container lives.
+Result<UniqueFd> OpenFifo(const char* path) {
+  UniqueFd fifo(::open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+  struct stat info {};
+  if (!fifo || ::fstat(fifo.get(), &info) != 0) return base::ErrnoError(std::string("open ") + path);
+  if (!S_ISFIFO(info.st_mode)) return base::Internal(std::string(path) + " of the bundle is not a FIFO");
+  return fifo;
+}
+
+Result<Bundle> ReadBundle() {
+  Bundle bundle;
+  ASSIGN_OR_RETURN(const std::string encoded, base::ReadFile("/spec", kLongestSpec));
+  ASSIGN_OR_RETURN(bundle.spec, Decode(encoded));
+  const ProcessSpec& spec = bundle.spec;
+  if (spec.terminal) return Error(Code::kUnimplemented, "containers with a terminal are not implemented");
+  if (spec.open_stdin) return Error(Code::kUnimplemented, "containers with an open standard input are not implemented");
+  if (!spec.selinux_process_label.empty() || !spec.selinux_mount_label.empty()) {
+    return Error(Code::kUnimplemented, "SELinux labels are not implemented");
+  }
+  if (spec.seccomp) {
+    ASSIGN_OR_RETURN(bundle.seccomp, base::ReadFile("/seccomp", kLongestSeccomp));
+  }
+  ASSIGN_OR_RETURN(bundle.output, OpenFifo("/stdout"));
+  ASSIGN_OR_RETURN(bundle.error, OpenFifo("/stderr"));
+  return bundle;
+}
+
+// Guards against being started in any other way than by a container's unit, where what follows would harm the host, and
+// against a container writing to this program through /proc (CVE-2019-5736).
+Status CheckSurroundings(int proc) {
+  struct stat own {};
+  struct stat host {};
+  if (::fstatat(proc, "self/ns/mnt", &own, 0) != 0 || ::fstatat(proc, "1/ns/mnt", &host, 0) != 0) {
+    return base::ErrnoError("compare the mount namespace with the host's");
+  }
+  if (own.st_ino == host.st_ino) {
+    return Error(Code::kFailedPrecondition,
+                 "init runs only in a mount namespace of its own, as the container's unit makes it");
+  }
+  const UniqueFd program(::openat(proc, "self/exe", O_PATH | O_CLOEXEC));
+  struct statvfs info {};
+  if (!program || ::fstatvfs(program.get(), &info) != 0) return base::ErrnoError("look at init's own file");
+  if ((info.f_flag & ST_RDONLY) == 0) {
+    return Error(Code::kFailedPrecondition, "init must lie on a read-only mount, out of the container's reach");
+  }
+  return base::Ok();
+}
+
+// Joins a namespace of the specification, or adds to `clone_flags` what makes a new one with the process.
+Status ChooseNamespace(int proc, const NamespaceTarget& target, const std::string& kind, int type,
+                       uint64_t& clone_flags) {
+  switch (target.kind) {
+    case NamespaceTarget::Kind::kHost:
+      return base::Ok();
+    case NamespaceTarget::Kind::kNew:
+      clone_flags |= static_cast<uint64_t>(type);
+      return base::Ok();
+    case NamespaceTarget::Kind::kJoin:
+      break;
+  }
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenNamespace(proc, target.pid, kind, target.inode));
+  return EnterNamespace(fd.get(), type, kind);
+}
+
+// Everything that the new process does before it may become the container's program.
+Result<Identity> MakeContainer(const Bundle& bundle, int proc) {
+  const ProcessSpec& spec = bundle.spec;
+  RETURN_IF_ERROR(ResetProcess());
+  RETURN_IF_ERROR(WriteSysctls(proc, spec.sysctls));
+  ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
+
+  // Nothing may spread from here to the namespace of the unit's neighbours, nor later come in.
+  if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
+  const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!own_namespace) return base::ErrnoError("open the mount namespace");
+  ASSIGN_OR_RETURN(
+      HostTree tree,
+      TakeFromHost({.spec = spec, .proc = proc, .own = own_namespace.get(), .device_tree = own.devices.get()}));
+  ASSIGN_OR_RETURN(const UniqueFd root, MountRoot(tree).Wrap("root filesystem"));
+  RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
+  if (!spec.working_directory.empty()) {
+    RETURN_IF_ERROR(
+        OpenOrCreateInRoot(root.get(), spec.working_directory, PathKind::kDirectory).Wrap("working directory"));
+  }
+  if (spec.read_only_root) {
+    RETURN_IF_ERROR(ChangeMount(root.get(), MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only"));
+  }
+  RETURN_IF_ERROR(EnterRoot(root.get()));
+
+  ASSIGN_OR_RETURN(Identity identity, ResolveUser(root.get(), spec.user));
+  // So that the user may open /dev/stdout and /dev/stderr by name.
+  if (::fchown(bundle.output.get(), identity.uid, static_cast<gid_t>(-1)) != 0 ||
+      ::fchown(bundle.error.get(), identity.uid, static_cast<gid_t>(-1)) != 0) {
+    return base::ErrnoError("give the output to the user");
+  }
+  const UniqueFd input(::openat(own.devices.get(), "null", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!input) return base::ErrnoError("open /dev/null");
+  RETURN_IF_ERROR(SetStandardStreams(input.get(), bundle.output.get(), bundle.error.get()));
+  RETURN_IF_ERROR(SetOomScoreAdjust(proc, spec.oom_score_adjust));
+  RETURN_IF_ERROR(SetAppArmorProfile(proc, spec.apparmor_profile));
+  return identity;
+}
+
+// One message to the other side; a message that cannot be sent has nobody to read it.
+void Tell(int socket, std::string_view message) {
+  while (::send(socket, message.data(), message.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+}
+
+// The next message, empty when the other side has closed.
+std::string Hear(int socket) {
+  char message[8192];
+  ssize_t length = 0;
+  do {
+    length = ::recv(socket, message, sizeof message, 0);
+  } while (length < 0 && errno == EINTR);
+  return length > 0 ? std::string(message, static_cast<size_t>(length)) : std::string();
+}
+
+// The new process. It tells "ready" or what failed, and goes on when it hears an answer. On success the program is
+// executed, which closes the socket.
+[[noreturn]] void RunContainer(const Bundle& bundle, int proc, UniqueFd socket) {
+  Result<Identity> identity = MakeContainer(bundle, proc);
+  if (identity.ok()) {
+    Tell(socket.get(), kReady);
+    // Nothing is heard when init was killed: the start is over then.
+    if (Hear(socket.get()).empty()) ::_exit(1);
+    Tell(socket.get(), FormatStartError(Execute({.spec = bundle.spec,
+                                                 .identity = *identity,
+                                                 .arguments = bundle.spec.arguments,
+                                                 .seccomp = bundle.seccomp})));
+  } else {
+    Tell(socket.get(), FormatStartError(identity.error()));
+  }
+  // The end of the main process must not be seen before the status text that explains it.
+  (void)Hear(socket.get());
+  ::_exit(1);
+}
+
+// Waits until the manager has dealt with all that was sent.
+Status Settle(const Notifier& notifier) {
+  ASSIGN_OR_RETURN(const UniqueFd barrier, notifier.Barrier());
+  pollfd poll_barrier{barrier.get(), POLLIN, 0};
+  while (::poll(&poll_barrier, 1, -1) < 0) {
+    if (errno != EINTR) return base::ErrnoError("wait for the service manager");
+  }
+  return base::Ok();
+}
+
+// An error for the present status of the container's process: what it told, if it is not `expected`.
+Status Expect(const std::string& heard, std::string_view expected) {
+  if (heard == expected) return base::Ok();
+  if (std::optional<Error> error = ParseStartError(heard)) return *std::move(error);
+  return base::Internal("the container's process was killed while it was being made");
+}
+
+// `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
+Status StartContainer(const Notifier& notifier, UniqueFd& child) {
+  ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle());
+  ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
+  RETURN_IF_ERROR(CheckSurroundings(proc.get()));
+
+  uint64_t flags = CLONE_PARENT;
+  RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.ipc, "ipc", CLONE_NEWIPC, flags));
+  RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.uts, "uts", CLONE_NEWUTS, flags));
+  RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.pid, "pid", CLONE_NEWPID, flags));
+  if (!bundle.spec.privileged) flags |= CLONE_NEWCGROUP;
+
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
+  child.reset(ends[0]);
+  UniqueFd parent(ends[1]);
+  ASSIGN_OR_RETURN(const int pid, CloneProcess(flags));
+  if (pid == 0) {
+    child.reset();
+    RunContainer(bundle, proc.get(), std::move(parent));
+  }
+  parent.reset();
+
+  // The manager learns of its new main process while that is still at work, and has to know it before it may end.
+  RETURN_IF_ERROR(notifier.Send("MAINPID=" + std::to_string(pid)));
+  RETURN_IF_ERROR(Settle(notifier));
+  RETURN_IF_ERROR(Expect(Hear(child.get()), kReady));
+  RETURN_IF_ERROR(notifier.Send("STATUS=" + std::string(kStartedStatus)));
+  Tell(child.get(), "go");
+  return Expect(Hear(child.get()), "");
+}
+
+}  // namespace
+}  // namespace nspawn
+
+int main() {
+  const base::Result<nspawn::Notifier> notifier = nspawn::Notifier::Connect();
+  if (!notifier.ok()) {
+    (void)base::WriteAll(2, "init: " + notifier.error().message() + "\n");
+    return 1;
+  }
+  // Nobody in a namespace that is joined may look into this process.
+  (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  base::UniqueFd child;
+  if (const base::Status started = nspawn::StartContainer(*notifier, child); !started.ok()) {
+    const std::string status = nspawn::FormatStartError(started.error());
+    (void)base::WriteAll(2, "init: " + status + "\n");
+    (void)notifier->Send("STATUS=" + status);
+    (void)nspawn::Settle(*notifier);
+    return 1;
+  }
+  if (!notifier->Send("READY=1").ok()) return 1;
+  // Who sent a message must not be gone before it is read: the manager asks for its control group.
+  return nspawn::Settle(*notifier).ok() ? 0 : 1;
+}

@@ -1,0 +1,62 @@
+#include "nspawn/process/namespaces.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "nspawn/process/mount_api.h"
+
+namespace nspawn {
+
+using base::Result;
+using base::Status;
+using base::UniqueFd;
+
+Result<UniqueFd> OpenProc() {
+  return NewFilesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+Result<UniqueFd> OpenNamespace(int proc, int pid, const std::string& kind, uint64_t inode) {
+  const std::string path = std::to_string(pid) + "/ns/" + kind;
+  UniqueFd fd(::openat(proc, path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return base::ErrnoError("open the " + kind + " namespace of process " + std::to_string(pid));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return base::ErrnoError("stat /proc/" + path);
+  if (inode != 0 && info.st_ino != inode) {
+    return base::Error(base::Code::kFailedPrecondition,
+                       "the process " + std::to_string(pid) + " whose " + kind + " namespace is to be joined is gone");
+  }
+  return fd;
+}
+
+Status EnterNamespace(int fd, int type, const std::string& kind) {
+  if (::setns(fd, type) != 0) return base::ErrnoError("join a " + kind + " namespace");
+  return base::Ok();
+}
+
+Result<int> CloneProcess(uint64_t flags, int cgroup, UniqueFd* pidfd) {
+  int new_pidfd = -1;
+  clone_args arguments{};
+  arguments.flags = flags;
+  if (pidfd != nullptr) {
+    arguments.flags |= CLONE_PIDFD;
+    arguments.pidfd = reinterpret_cast<uintptr_t>(&new_pidfd);
+  }
+  if (cgroup >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<uint64_t>(cgroup);
+  }
+  // A sibling has the exit signal of the caller, and must not name one.
+  if ((flags & CLONE_PARENT) == 0) arguments.exit_signal = SIGCHLD;
+  const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0) return base::ErrnoError("clone a process");
+  if (pid > 0 && pidfd != nullptr) pidfd->reset(new_pidfd);
+  return static_cast<int>(pid);
+}
+
+}  // namespace nspawn
