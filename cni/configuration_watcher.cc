@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <system_error>
 
@@ -142,11 +143,14 @@ void ConfigurationWatcher::Follow() {
 
 void ConfigurationWatcher::Reload() {
   Selection selection = SelectConfiguration(directory_);
+  const std::lock_guard lock(mutex_);
   for (const std::string& complaint : selection.complaints) {
+    const auto& known = selection_.complaints;
+    if (std::find(known.begin(), known.end(), complaint) != known.end()) continue;
     base::Log(base::LogLevel::kWarning, "CNI configuration " + complaint);
   }
-  const std::lock_guard lock(mutex_);
-  if (selection.file != selection_.file) {
+  const auto document = [](const Selection& of) { return of.configuration ? of.configuration->document : Json(); };
+  if (selection.file != selection_.file || document(selection) != document(selection_)) {
     base::Log(base::LogLevel::kInfo, selection.configuration
                                          ? "CNI configuration in force: " + base::Printable(selection.file, 128) +
                                                ", network " + selection.configuration->name

@@ -31,6 +31,8 @@ size_t Depth(std::string_view text) {
 }  // namespace
 
 base::Result<Json> ParseJson(std::string_view text, size_t most_depth) {
+  // The parser takes a NUL for the end of the text.
+  if (text.find('\0') != std::string_view::npos) return base::InvalidArgument("it is not JSON: it has a NUL byte");
   if (base::Trim(text).empty()) return base::InvalidArgument("it is empty");
   if (Depth(text) > most_depth) {
     return base::InvalidArgument("the JSON nests deeper than " + std::to_string(most_depth) + " levels");

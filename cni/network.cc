@@ -218,7 +218,7 @@ class PluginNetwork : public Network {
     if (!cached.ok() && cached.error().code() == base::Code::kNotFound) return base::Ok();
     if (!cached.ok() && cached.error().code() != base::Code::kDataLoss) return std::move(cached).error();
 
-    auto configuration = cached.ok() ? ParseConfiguration(cached->configuration)
+    auto configuration = cached.ok() ? ParseConfiguration(cached->configuration).Wrap("its cached configuration")
                                      : base::Result<Configuration>(std::move(cached).error());
     if (!configuration.ok()) {
       // A damaged entry must not keep the pod for ever. The configuration in force is most likely the one it was

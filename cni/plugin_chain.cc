@@ -16,7 +16,7 @@ constexpr size_t kMostMessage = 1024;
 constexpr size_t kMostIdLength = 128;
 // "Container unknown or does not exist. This error implies the runtime does not need to perform any container network
 // cleanup" (section 2, "Error").
-constexpr unsigned kUnknownContainer = 3;
+constexpr uint64_t kUnknownContainer = 3;
 // Plugins look for iptables, nft and the like.
 constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -68,7 +68,7 @@ std::vector<std::string> Environment(std::string_view verb, const Invocation& in
 }
 
 // The error object of section 5, "Error", as one sentence. Plugins are not trusted to keep to its types.
-std::string ErrorText(const Json& error, unsigned code) {
+std::string ErrorText(const Json& error, uint64_t code) {
   const auto text = [&](const char* name) -> std::string {
     const auto member = error.find(name);
     if (member == error.end() || !member->is_string()) return {};
@@ -137,8 +137,8 @@ base::Result<std::string> PluginChain::Find(const std::string& type) const {
     struct stat info {};
     if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0) return path;
   }
-  return base::NotFound("the CNI plugin " + base::Printable(type, 64) + " is not installed in " +
-                        Joined(directories_, " or "));
+  return base::Error(base::Code::kFailedPrecondition, "the CNI plugin " + base::Printable(type, 64) +
+                                                          " is not installed in " + Joined(directories_, " or "));
 }
 
 base::Status PluginChain::FindAll(const Configuration& configuration) const {
@@ -161,12 +161,12 @@ PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration
   if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
   if (output->exit_code == 0) return {std::move(output->standard_output), 0, base::Ok()};
 
-  unsigned code = 0;
+  uint64_t code = 0;
   std::string message;
   if (const auto error = ParseJsonObject(output->standard_output);
       error.ok() && (error->contains("msg") || error->contains("code"))) {
     if (const auto member = error->find("code"); member != error->end() && member->is_number_unsigned()) {
-      code = member->get<unsigned>();
+      code = member->get<uint64_t>();
     }
     message = ErrorText(*error, code);
   } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,7 @@ class PluginChain {
   // `runner` must outlive the chain.
   PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::chrono::milliseconds timeout);
 
-  // kNotFound with the name of the first plugin that is in none of the directories.
+  // kFailedPrecondition with the name of the first plugin that is in none of the directories.
   base::Status FindAll(const Configuration& configuration) const;
 
   // Calls ADD of every plugin in order, each with its predecessor's result. `result` holds the result of the last
@@ -45,7 +46,7 @@ class PluginChain {
  private:
   struct Outcome {
     std::string output;       // of a plugin that succeeded
-    unsigned error_code = 0;  // of the error that a plugin reported, 0 when there is none
+    uint64_t error_code = 0;  // of the error that a plugin reported, 0 when there is none
     base::Status status;
   };
   base::Result<std::string> Find(const std::string& type) const;

@@ -1,0 +1,197 @@
+#include "cni/namespaces.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <functional>
+#include <thread>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "tests/unit/cni/temporary_directory.h"
+
+namespace cni {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+bool IsPinned(const std::string& path) {
+  struct statfs info {};
+  return ::statfs(path.c_str(), &info) == 0 && info.f_type == NSFS_MAGIC;
+}
+
+// In a thread of its own, so that this one stays where it is.
+void InNamespace(const std::string& path, const std::function<void()>& check) {
+  std::thread([&] {
+    const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(fd);
+    ASSERT_EQ(::setns(fd.get(), CLONE_NEWNET), 0);
+    check();
+  }).join();
+}
+
+size_t MountCount() {
+  const std::string mounts = *base::ReadFile("/proc/self/mountinfo", 16 << 20);
+  return static_cast<size_t>(std::count(mounts.begin(), mounts.end(), '\n'));
+}
+
+class NamespacesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "network namespaces are made by root only";
+    mounts_before_ = MountCount();
+  }
+  void TearDown() override {
+    const auto names = namespaces_.List("");
+    if (names.ok()) {
+      for (const std::string& name : *names) EXPECT_TRUE(namespaces_.Remove(name).ok());
+    }
+    if (mounts_before_ != 0) {
+      EXPECT_EQ(MountCount(), mounts_before_);
+    }
+  }
+
+  TemporaryDirectory root_;
+  const std::string directory_ = root_ / "run/netns";
+  Namespaces namespaces_{directory_};
+  size_t mounts_before_ = 0;
+};
+
+TEST_F(NamespacesTest, ANamespaceIsPinnedWithItsLoopbackUp) {
+  const auto path = namespaces_.Create("cri-1", {});
+  ASSERT_TRUE(path.ok()) << path.error().message();
+  EXPECT_EQ(*path, directory_ + "/cri-1");
+  EXPECT_TRUE(IsPinned(*path));
+  struct stat ours {};
+  struct stat made {};
+  ASSERT_EQ(::stat("/proc/self/ns/net", &ours), 0);
+  ASSERT_EQ(::stat(path->c_str(), &made), 0);
+  EXPECT_NE(ours.st_ino, made.st_ino);
+  EXPECT_EQ(MountCount(), mounts_before_ + 1);
+  InNamespace(*path, [] {
+    const base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    request.ifr_name[0] = 'l';
+    request.ifr_name[1] = 'o';
+    ASSERT_EQ(::ioctl(socket.get(), SIOCGIFFLAGS, &request), 0);
+    EXPECT_NE(request.ifr_flags & IFF_UP, 0);
+    EXPECT_NE(request.ifr_flags & IFF_RUNNING, 0);
+  });
+}
+
+TEST_F(NamespacesTest, SysctlsAreSetInsideOnly) {
+  const std::string before = *base::ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", 100);
+  const auto path = namespaces_.Create("cri-1", {{"net.ipv4.ip_unprivileged_port_start", "77"},
+                                                 {"net/ipv4/ip_local_port_range", "2048\t4095"},
+                                                 {"net.ipv4.conf.lo.forwarding", "1"}});
+  ASSERT_TRUE(path.ok()) << path.error().message();
+  EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", 100), before);
+  InNamespace(*path, [] {
+    EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", 100), "77\n");
+    EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_local_port_range", 100), "2048\t4095\n");
+    EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/conf/lo/forwarding", 100), "1\n");
+  });
+}
+
+TEST_F(NamespacesTest, SysctlsOutsideTheNamespaceAreRefused) {
+  for (const std::string& name :
+       {std::string(), std::string("net"), std::string("net."), std::string("kernel.shmmax"), std::string("netx.a"),
+        std::string("net.ipv4..x"), std::string("net/../kernel/hostname"), std::string("net/ipv4/./x"),
+        std::string("/net/ipv4/ip_forward"), std::string("net.ipv4.conf.//.x"), std::string("net.ipv4.ip forward"),
+        std::string("net.ipv4.ip_forward\0", 20), std::string("../net.ipv4.x"), std::string("net/ipv4/"),
+        std::string("vm.overcommit_memory"), std::string("fs.mqueue.msg_max"),
+        std::string("net.ipv4.no_such_sysctl")}) {
+    const auto path = namespaces_.Create("cri-1", {{name, "1"}});
+    ASSERT_FALSE(path.ok()) << name;
+    EXPECT_EQ(path.error().code(), base::Code::kInvalidArgument) << path.error().message();
+    EXPECT_FALSE(std::filesystem::exists(directory_ + "/cri-1")) << name;
+  }
+}
+
+TEST_F(NamespacesTest, AValueThatTheKernelRefusesLeavesNothing) {
+  for (const std::string& value :
+       {std::string("no number"), std::string(5000, '1'), std::string("1\0", 2), std::string("999999")}) {
+    const auto path = namespaces_.Create("cri-1", {{"net.ipv4.ip_unprivileged_port_start", value}});
+    ASSERT_FALSE(path.ok()) << value.substr(0, 20);
+    EXPECT_EQ(path.error().code(), base::Code::kInvalidArgument) << path.error().message();
+    EXPECT_THAT(path.error().message(), HasSubstr("net.ipv4.ip_unprivileged_port_start"));
+    EXPECT_FALSE(std::filesystem::exists(directory_ + "/cri-1"));
+    EXPECT_EQ(MountCount(), mounts_before_);
+  }
+}
+
+TEST_F(NamespacesTest, NamesAreFileNames) {
+  for (const std::string& name :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("../a"), std::string("a b"),
+        std::string("a\0b", 3), std::string(201, 'a')}) {
+    EXPECT_EQ(namespaces_.Create(name, {}).error().code(), base::Code::kInvalidArgument) << name;
+    EXPECT_EQ(namespaces_.Remove(name).error().code(), base::Code::kInvalidArgument) << name;
+  }
+}
+
+TEST_F(NamespacesTest, AnExistingNameIsNotTakenOver) {
+  ASSERT_TRUE(namespaces_.Create("cri-1", {}).ok());
+  const auto again = namespaces_.Create("cri-1", {});
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().code(), base::Code::kAlreadyExists);
+  EXPECT_TRUE(IsPinned(directory_ + "/cri-1"));
+}
+
+TEST_F(NamespacesTest, RemovingUnpinsAndIsIdempotent) {
+  const auto path = namespaces_.Create("cri-1", {});
+  ASSERT_TRUE(path.ok());
+  ASSERT_TRUE(namespaces_.Remove("cri-1").ok());
+  EXPECT_FALSE(std::filesystem::exists(*path));
+  EXPECT_EQ(MountCount(), mounts_before_);
+  EXPECT_TRUE(namespaces_.Remove("cri-1").ok());
+}
+
+TEST_F(NamespacesTest, RemovingCleansWhatACrashLeft) {
+  root_.Write("run/netns/before-the-mount", "");
+  EXPECT_THAT(*namespaces_.List(""), ElementsAre("before-the-mount"));
+  ASSERT_TRUE(namespaces_.Remove("before-the-mount").ok());
+  const auto path = namespaces_.Create("stacked", {});
+  ASSERT_TRUE(path.ok());
+  ASSERT_EQ(::mount("/proc/self/ns/net", path->c_str(), nullptr, MS_BIND, nullptr), 0);
+  ASSERT_TRUE(namespaces_.Remove("stacked").ok());
+  EXPECT_THAT(*namespaces_.List(""), IsEmpty());
+}
+
+TEST_F(NamespacesTest, AListIsOfOnePrefix) {
+  EXPECT_THAT(*namespaces_.List("cri-"), IsEmpty());
+  ASSERT_TRUE(namespaces_.Create("cri-2", {}).ok());
+  ASSERT_TRUE(namespaces_.Create("cri-1", {}).ok());
+  ASSERT_TRUE(namespaces_.Create("other", {}).ok());
+  EXPECT_THAT(*namespaces_.List("cri-"), ElementsAre("cri-1", "cri-2"));
+}
+
+TEST_F(NamespacesTest, ManyThreadsMakeTheirNamespacesAtOnce) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      const std::string name = "cri-" + std::to_string(i);
+      EXPECT_TRUE(namespaces_.Create(name, {{"net.ipv4.ip_unprivileged_port_start", std::to_string(100 + i)}}).ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < 8; ++i) {
+    InNamespace(directory_ + "/cri-" + std::to_string(i), [&] {
+      EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", 100), std::to_string(100 + i) + "\n");
+    });
+  }
+}
+
+}  // namespace
+}  // namespace cni
