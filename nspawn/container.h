@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,21 +18,23 @@
 
 namespace nspawn {
 
+class Bus;
+
 // cgroup v2 resources as the unit's settings say them. Absent members are not set.
 struct Resources {
-  std::optional<uint64_t> cpu_shares;       // cgroup v1 shares, 2..262144, turned into CPUWeight=
-  std::optional<int64_t> cpu_quota;         // microseconds per period; negative: no limit
-  std::optional<uint64_t> cpu_period;       // microseconds
-  std::string cpuset_cpus;                  // "0-1,3"
+  std::optional<uint64_t> cpu_shares;  // cgroup v1 shares, 2..262144, turned into CPUWeight=
+  std::optional<int64_t> cpu_quota;    // microseconds per period; negative: no limit
+  std::optional<uint64_t> cpu_period;  // microseconds
+  std::string cpuset_cpus;             // "0-1,3"
   std::string cpuset_mems;
-  std::optional<int64_t> memory_limit;      // bytes; negative: no limit
-  std::optional<int64_t> memory_swap_limit; // bytes of memory and swap together, as OCI has it; negative: no limit
+  std::optional<int64_t> memory_limit;       // bytes; negative: no limit
+  std::optional<int64_t> memory_swap_limit;  // bytes of memory and swap together, as OCI has it; negative: no limit
   std::vector<std::pair<std::string, uint64_t>> hugepage_limits;  // "2MB" → bytes
   std::vector<std::pair<std::string, std::string>> unified;       // cgroup file → value
 };
 
 struct DeviceRule {
-  std::string path;  // "/dev/null", "char-pts", or "char 1:3"
+  std::string path;         // "/dev/null", "char-pts", or "char 1:3"
   std::string permissions;  // of "rwm"
 };
 
@@ -71,9 +74,18 @@ struct Container {
   Exit exit;               // when kExited
 };
 
-// Thread-safe; calls block until systemd's job is done.
+struct ContainerOptions {
+  std::string bundle_root = "/run/cri-nspawn/containers";
+  std::string init = "/usr/lib/cri-nspawn/init";  // bound read-only into every bundle
+  std::string cgroup_root = "/sys/fs/cgroup";
+};
+
+// Thread-safe; calls block until systemd's job is done. Calls that change the same container are to be made one after
+// another, except that Stop() may be called at any time.
 class Containers {
  public:
+  // Removes what a crash left of half-written bundles. `bus` must live longer.
+  static base::Result<std::unique_ptr<Containers>> Make(Bus& bus, ContainerOptions options = {});
   virtual ~Containers() = default;
 
   // Directory of a container's bundle: "stdout" and "stderr" in it are the FIFOs of its output.
@@ -84,8 +96,8 @@ class Containers {
   // Starts the unit. An error carries what init reported ("exec /bin/nope: No such file or directory"), as
   // kNotFound, kInvalidArgument, kPermissionDenied … A process that ran and has already ended is no error.
   virtual base::Result<Container> Start(const std::string& name) = 0;
-  // Sends `signal` (empty: the one of the spec) to the container's process, waits until it has ended or `grace` is over,
-  // then kills all that is left. No error when it does not run.
+  // Sends `signal` (empty: the one of the spec) to the container's process, waits until it has ended or `grace` is
+  // over, then kills all that is left. No error when it does not run.
   virtual base::Status Stop(const std::string& name, const std::string& signal, std::chrono::milliseconds grace) = 0;
   // Stops at once when it runs, detaches, removes the bundle and the writable layer. No error when there is nothing.
   virtual base::Status Remove(const std::string& name) = 0;
@@ -95,7 +107,8 @@ class Containers {
   virtual base::Result<Container> Find(const std::string& name) = 0;
   // All containers that have a bundle, in few bus calls: for the reconciliation at start.
   virtual base::Result<std::map<std::string, Container>> List() = 0;
-  // `handler` is called from the bus thread, once, when a container's process has ended; it must not block.
+  // `handler` is called from the bus thread, once, when a container's process has ended; it must not block. Not for an
+  // end that List() or Find() find after the daemon was away. To be set before the first other call.
   virtual void OnExit(std::function<void(const std::string& name, const Exit&)> handler) = 0;
 };
 
