@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +34,7 @@
 #include "nspawn/init/notify.h"
 #include "nspawn/init/root_filesystem.h"
 #include "nspawn/init/sysctls.h"
+#include "nspawn/process/bundle.h"
 #include "nspawn/process/execute.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/process/namespaces.h"
@@ -52,13 +52,9 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr size_t kLongestSpec = 8 * 1024 * 1024;
-constexpr size_t kLongestSeccomp = 64 * 1024;
 constexpr char kReady[] = "ready";
 
-struct Bundle {
-  ProcessSpec spec;
-  std::string seccomp;
+struct Output {
   UniqueFd output;
   UniqueFd error;
 };
@@ -73,26 +69,23 @@ Result<UniqueFd> OpenFifo(const char* path) {
   return fifo;
 }
 
-Result<Bundle> ReadBundle() {
-  Bundle bundle;
-  ASSIGN_OR_RETURN(const std::string encoded, base::ReadFile("/spec", kLongestSpec));
-  ASSIGN_OR_RETURN(bundle.spec, Decode(encoded));
-  const ProcessSpec& spec = bundle.spec;
+Result<Output> OpenOutput() {
+  Output output;
+  ASSIGN_OR_RETURN(output.output, OpenFifo("/stdout"));
+  ASSIGN_OR_RETURN(output.error, OpenFifo("/stderr"));
+  return output;
+}
+
+Status CheckImplemented(const ProcessSpec& spec) {
   if (spec.terminal) return Error(Code::kUnimplemented, "containers with a terminal are not implemented");
   if (spec.open_stdin) return Error(Code::kUnimplemented, "containers with an open standard input are not implemented");
   if (!spec.selinux_process_label.empty() || !spec.selinux_mount_label.empty()) {
     return Error(Code::kUnimplemented, "SELinux labels are not implemented");
   }
-  if (spec.seccomp) {
-    ASSIGN_OR_RETURN(bundle.seccomp, base::ReadFile("/seccomp", kLongestSeccomp));
-  }
-  ASSIGN_OR_RETURN(bundle.output, OpenFifo("/stdout"));
-  ASSIGN_OR_RETURN(bundle.error, OpenFifo("/stderr"));
-  return bundle;
+  return base::Ok();
 }
 
-// Guards against being started in any other way than by a container's unit, where what follows would harm the host, and
-// against a container writing to this program through /proc (CVE-2019-5736).
+// Guards against being started in any other way than by a container's unit, where what follows would harm the host.
 Status CheckSurroundings(int proc) {
   struct stat own {};
   struct stat host {};
@@ -103,13 +96,7 @@ Status CheckSurroundings(int proc) {
     return Error(Code::kFailedPrecondition,
                  "init runs only in a mount namespace of its own, as the container's unit makes it");
   }
-  const UniqueFd program(::openat(proc, "self/exe", O_PATH | O_CLOEXEC));
-  struct statvfs info {};
-  if (!program || ::fstatvfs(program.get(), &info) != 0) return base::ErrnoError("look at init's own file");
-  if ((info.f_flag & ST_RDONLY) == 0) {
-    return Error(Code::kFailedPrecondition, "init must lie on a read-only mount, out of the container's reach");
-  }
-  return base::Ok();
+  return CheckProgramReadOnly(proc);
 }
 
 // Joins a namespace of the specification, or adds to `clone_flags` what makes a new one with the process.
@@ -129,8 +116,7 @@ Status ChooseNamespace(int proc, const NamespaceTarget& target, const std::strin
 }
 
 // Everything that the new process does before it may become the container's program.
-Result<Identity> MakeContainer(const Bundle& bundle, int proc) {
-  const ProcessSpec& spec = bundle.spec;
+Result<Identity> MakeContainer(const ProcessSpec& spec, const Output& output, int proc) {
   RETURN_IF_ERROR(ResetProcess());
   RETURN_IF_ERROR(WriteSysctls(proc, spec.sysctls));
   ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
@@ -154,14 +140,9 @@ Result<Identity> MakeContainer(const Bundle& bundle, int proc) {
   RETURN_IF_ERROR(EnterRoot(root.get()));
 
   ASSIGN_OR_RETURN(Identity identity, ResolveUser(root.get(), spec.user));
-  // So that the user may open /dev/stdout and /dev/stderr by name.
-  if (::fchown(bundle.output.get(), identity.uid, static_cast<gid_t>(-1)) != 0 ||
-      ::fchown(bundle.error.get(), identity.uid, static_cast<gid_t>(-1)) != 0) {
-    return base::ErrnoError("give the output to the user");
-  }
   const UniqueFd input(::openat(own.devices.get(), "null", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!input) return base::ErrnoError("open /dev/null");
-  RETURN_IF_ERROR(SetStandardStreams(input.get(), bundle.output.get(), bundle.error.get()));
+  RETURN_IF_ERROR(SetStandardStreams(input.get(), output.output.get(), output.error.get()));
   RETURN_IF_ERROR(SetOomScoreAdjust(proc, spec.oom_score_adjust));
   RETURN_IF_ERROR(SetAppArmorProfile(proc, spec.apparmor_profile));
   return identity;
@@ -184,8 +165,8 @@ std::string Hear(int socket) {
 
 // The new process. It tells "ready" or what failed, and goes on when it hears an answer. On success the program is
 // executed, which closes the socket.
-[[noreturn]] void RunContainer(const Bundle& bundle, int proc, UniqueFd socket) {
-  Result<Identity> identity = MakeContainer(bundle, proc);
+[[noreturn]] void RunContainer(const Bundle& bundle, const Output& output, int proc, UniqueFd socket) {
+  Result<Identity> identity = MakeContainer(bundle.spec, output, proc);
   if (identity.ok()) {
     Tell(socket.get(), kReady);
     // Nothing is heard when init was killed: the start is over then.
@@ -221,7 +202,9 @@ Status Expect(const std::string& heard, std::string_view expected) {
 
 // `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
 Status StartContainer(const Notifier& notifier, UniqueFd& child) {
-  ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle());
+  ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(""));
+  RETURN_IF_ERROR(CheckImplemented(bundle.spec));
+  ASSIGN_OR_RETURN(const Output output, OpenOutput());
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
   RETURN_IF_ERROR(CheckSurroundings(proc.get()));
 
@@ -238,7 +221,7 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const int pid, CloneProcess(flags));
   if (pid == 0) {
     child.reset();
-    RunContainer(bundle, proc.get(), std::move(parent));
+    RunContainer(bundle, output, proc.get(), std::move(parent));
   }
   parent.reset();
 

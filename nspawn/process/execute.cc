@@ -106,6 +106,18 @@ Status CheckWorkingDirectory() {
   return base::Ok();
 }
 
+// A pipe of ours belongs to the user, who may then open it again as /dev/stdout or /dev/stderr.
+Status GiveOutput(uint32_t uid) {
+  for (const int fd : {1, 2}) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) return base::ErrnoError("stat the output");
+    if (S_ISFIFO(info.st_mode) && ::fchown(fd, uid, static_cast<gid_t>(-1)) != 0) {
+      return base::ErrnoError("give the output to the user");
+    }
+  }
+  return base::Ok();
+}
+
 Status BecomeUser(const Execution& execution) {
   const Identity& identity = execution.identity;
   const ProcessSpec& spec = execution.spec;
@@ -115,6 +127,7 @@ Status BecomeUser(const Execution& execution) {
   if (!entered && errno != EACCES && errno != EPERM)
     return base::ErrnoError("enter the working directory " + directory);
 
+  RETURN_IF_ERROR(GiveOutput(identity.uid));
   RETURN_IF_ERROR(DropBoundingSet(spec.capabilities.bounding));
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return base::ErrnoError("keep capabilities");
   if (::setgroups(identity.groups.size(), identity.groups.data()) != 0) return base::ErrnoError("set the groups");
@@ -170,13 +183,10 @@ Error ExecError(const std::string& name, const std::string& path, int number) {
 }
 
 Error ExecuteProgram(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+  const std::string& name = arguments[0];
+  if (name.find('/') != std::string::npos) return ExecuteFile(name, arguments, environment);
   const std::vector<char*> argv = Pointers(arguments);
   const std::vector<char*> envp = Pointers(environment);
-  const std::string& name = arguments[0];
-  if (name.find('/') != std::string::npos) {
-    ::execve(name.c_str(), argv.data(), envp.data());
-    return ExecError(name, name, errno);
-  }
   std::string_view search = kDefaultPath;
   for (const std::string& variable : environment) {
     if (variable.compare(0, 5, "PATH=") == 0) search = std::string_view(variable).substr(5);
@@ -238,6 +248,12 @@ Status SetAppArmorProfile(int proc, const std::string& profile) {
   const std::string doing = "apply the AppArmor profile " + base::Printable(profile, 256);
   if (!file) return base::ErrnoError(doing);
   return base::WriteAll(file.get(), "exec " + profile).Wrap(doing);
+}
+
+Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,
+                  const std::vector<std::string>& environment) {
+  ::execve(path.c_str(), Pointers(arguments).data(), Pointers(environment).data());
+  return ExecError(path, path, errno);
 }
 
 Error Execute(const Execution& execution) {

@@ -33,6 +33,10 @@ base::Status SetOomScoreAdjust(int proc, int value);
 // Asks AppArmor to confine the program that is executed next. No error for an empty profile.
 base::Status SetAppArmorProfile(int proc, const std::string& profile);
 
+// Executes a file, with argv and the environment complete. Returns only when that failed, with an error as Execute().
+base::Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,
+                        const std::vector<std::string>& environment);
+
 // Becomes the user in the container's root filesystem, which must be the caller's root already, and executes the first
 // of the arguments, looked up in PATH. All descriptors but 0 to 2 are closed by it. Returns only when that failed.
 base::Error Execute(const Execution& execution);

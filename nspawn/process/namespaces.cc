@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +38,15 @@ Result<UniqueFd> OpenNamespace(int proc, int pid, const std::string& kind, uint6
 Status EnterNamespace(int fd, int type, const std::string& kind) {
   if (::setns(fd, type) != 0) return base::ErrnoError("join a " + kind + " namespace");
   return base::Ok();
+}
+
+Status CheckProgramReadOnly(int proc) {
+  const UniqueFd program(::openat(proc, "self/exe", O_PATH | O_CLOEXEC));
+  struct statvfs info {};
+  if (!program || ::fstatvfs(program.get(), &info) != 0) return base::ErrnoError("look at the program's own file");
+  if ((info.f_flag & ST_RDONLY) != 0) return base::Ok();
+  return base::Error(base::Code::kFailedPrecondition,
+                     "the program must lie on a read-only mount, out of the containers' reach");
 }
 
 Result<int> CloneProcess(uint64_t flags, int cgroup, UniqueFd* pidfd) {

@@ -21,6 +21,10 @@ base::Result<base::UniqueFd> OpenNamespace(int proc, int pid, const std::string&
 // Enters a namespace; `type` is its CLONE_NEW* flag.
 base::Status EnterNamespace(int fd, int type, const std::string& kind);
 
+// An error unless this process' program lies on a read-only mount. One that runs in a container's namespaces could be
+// written to by the container through /proc otherwise (CVE-2019-5736).
+base::Status CheckProgramReadOnly(int proc);
+
 // Creates a child like fork(2) with clone3(2) `flags` and gives its PID, 0 in the child. CLONE_PARENT makes it a child
 // of the caller's parent. `cgroup` (with CLONE_INTO_CGROUP) and `pidfd` (with CLONE_PIDFD) may be left out.
 base::Result<int> CloneProcess(uint64_t flags, int cgroup = -1, base::UniqueFd* pidfd = nullptr);
