@@ -59,8 +59,8 @@ struct Image {
   ImageConfig config;
   // The configuration as the registry gave it (JSON), for verbose status.
   std::string raw_config;
-  // Absolute directories of the unpacked layers, lowest first. Each may be used as an overlay lower directory: whiteouts
-  // and opaque marks are in overlayfs' own form.
+  // Absolute directories of the unpacked layers, lowest first. Each may be used as an overlay lower directory:
+  // whiteouts and opaque marks are in overlayfs' own form.
   std::vector<std::string> layer_directories;
 };
 
@@ -94,19 +94,20 @@ class Store {
   // "docker.io/library/busybox:latest"). Nothing when there is none. kInvalidArgument when it cannot be a reference.
   virtual base::Result<std::optional<Image>> Find(const std::string& reference) const = 0;
 
-  // Pulls `reference` and gives the image's id. Concurrent pulls of the same blob share one download. An error names the
-  // image, the layer where one is concerned, and the cause: kNotFound (no such repository, tag or platform),
+  // Pulls `reference` and gives the image's id. Concurrent pulls of the same blob share one download. An error names
+  // the image, the layer where one is concerned, and the cause: kNotFound (no such repository, tag or platform),
   // kUnauthenticated and kPermissionDenied, kDataLoss (digest or size differ, broken archive), kUnavailable (the
-  // registry does not answer, or with 5xx or 429), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a failed pull is left.
+  // registry does not answer, or with 5xx or 429), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a
+  // failed pull is left.
   virtual base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
-                                   std::stop_token cancelled) = 0;
+                                         std::stop_token cancelled) = 0;
 
   // Removes the image that `reference` names, with all of its tags and digests; it is no error that there is none.
   // Layers that another image or a user (see Hold) needs stay until they are no longer needed.
   virtual base::Status Remove(const std::string& reference) = 0;
 
-  // Says that `user` (for example a container's id) needs the layers of image `id` from now on, or no longer. Holds live
-  // in memory: who has users from an earlier run holds them again before it calls RemoveUnused.
+  // Says that `user` (for example a container's id) needs the layers of image `id` from now on, or no longer. Holds
+  // live in memory: who has users from an earlier run holds them again before it calls RemoveUnused.
   virtual base::Status Hold(const std::string& id, const std::string& user) = 0;
   virtual void Release(const std::string& user) = 0;
   // Removes layers that no image and no user needs.

@@ -1,0 +1,278 @@
+#include "image/catalog.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "image/digest.h"
+#include "image/json.h"
+#include "image/reference.h"
+
+namespace image {
+namespace {
+
+using base::Code;
+using base::ErrnoError;
+using base::Error;
+using base::Status;
+
+// A configuration of the largest size, escaped as a string.
+constexpr size_t kMostRecordBytes = 8 * kMostDocumentBytes;
+constexpr size_t kFewestIdDigits = 12;
+constexpr std::string_view kRecordSuffix = ".json";
+
+bool Contains(const std::vector<std::string>& list, const std::string& text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+void AddMissing(std::vector<std::string>& list, const std::vector<std::string>& more) {
+  for (const std::string& text : more) {
+    if (!Contains(list, text)) list.push_back(text);
+  }
+  std::sort(list.begin(), list.end());
+}
+
+std::set<std::string> Distinct(const std::vector<std::string>& list) {
+  return {list.begin(), list.end()};
+}
+
+bool IsHex(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::string Catalog::PathOf(const char* folder, const std::string& id) const {
+  std::string name = id;
+  std::replace(name.begin(), name.end(), ':', '-');
+  return root_ + "/" + folder + "/" + name + std::string(kRecordSuffix);
+}
+
+Status Catalog::Write(const ImageRecord& record) const {
+  return base::WriteFileDurable(PathOf("images", record.image.id), Serialize(record));
+}
+
+// overlayfs refuses one directory twice. The upper one decides what is seen, so the lower one is left out.
+void Catalog::AddLayerDirectories(ImageRecord& record) const {
+  std::vector<std::string>& directories = record.image.layer_directories;
+  directories.clear();
+  std::set<std::string> seen;
+  for (auto diff_id = record.diff_ids.rbegin(); diff_id != record.diff_ids.rend(); ++diff_id) {
+    if (seen.insert(*diff_id).second) directories.push_back(layers_.DirectoryOf(*diff_id));
+  }
+  std::reverse(directories.begin(), directories.end());
+}
+
+void Catalog::UnneedLayers(const ImageRecord& record) {
+  for (const std::string& diff_id : Distinct(record.diff_ids)) layers_.Unneed(diff_id);
+}
+
+base::Result<bool> Catalog::Load(const std::string& folder, Records& records) {
+  bool dropped = false;
+  RETURN_IF_ERROR(base::MakeDirectories(folder, 0700));
+  ASSIGN_OR_RETURN(const auto files, base::ListDirectory(folder));
+  for (const std::string& file : files) {
+    const std::string path = folder + "/" + file;
+    if (file.ends_with(kRecordSuffix)) {
+      const auto read = [&]() -> base::Result<ImageRecord> {
+        ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kMostRecordBytes));
+        ASSIGN_OR_RETURN(ImageRecord record, ParseRecord(text));
+        for (const std::string& diff_id : record.diff_ids) {
+          if (!layers_.Has(diff_id)) return Error(Code::kDataLoss, "layer " + diff_id + " is missing");
+        }
+        return record;
+      };
+      auto record = read();
+      if (record.ok()) {
+        for (const std::string& diff_id : Distinct(record->diff_ids)) layers_.Need(diff_id);
+        AddLayerDirectories(*record);
+        next_sequence_ = std::max(next_sequence_, record->sequence + 1);
+        const std::string id = record->image.id;
+        records.insert_or_assign(id, *std::move(record));
+        continue;
+      }
+      base::Log(base::LogLevel::kWarning, "image store: " + path + " is dropped: " + record.error().message());
+      dropped = true;
+    }
+    RETURN_IF_ERROR(base::RemoveTree(path));
+  }
+  return dropped;
+}
+
+// A crash between the writing of two records leaves both with a tag: the later one has it.
+Status Catalog::SettleTags() {
+  std::map<std::string, uint64_t> newest;
+  for (const auto& [id, record] : images_) {
+    for (const std::string& tag : record.image.tags) newest[tag] = std::max(newest[tag], record.sequence);
+  }
+  for (auto& [id, record] : images_) {
+    const size_t lost =
+        std::erase_if(record.image.tags, [&](const std::string& tag) { return newest[tag] != record.sequence; });
+    if (lost > 0) RETURN_IF_ERROR(Write(record));
+  }
+  return base::Ok();
+}
+
+base::Result<bool> Catalog::Open() {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const bool dropped, Load(root_ + "/images", images_));
+  RETURN_IF_ERROR(Load(root_ + "/removed", removed_));
+  for (auto record = removed_.begin(); record != removed_.end();) {
+    if (!images_.contains(record->first)) {
+      ++record;
+      continue;
+    }
+    UnneedLayers(record->second);
+    ::unlink(PathOf("removed", record->first).c_str());
+    record = removed_.erase(record);
+  }
+  RETURN_IF_ERROR(SettleTags());
+  return dropped;
+}
+
+std::vector<Image> Catalog::List() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Image> out;
+  out.reserve(images_.size());
+  for (const auto& [id, record] : images_) out.push_back(record.image);
+  return out;
+}
+
+bool Catalog::Has(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  return images_.contains(id);
+}
+
+base::Result<std::optional<std::string>> Catalog::Identify(const std::string& reference) const {
+  const bool has_algorithm = reference.starts_with("sha256:") || reference.starts_with("sha512:");
+  const std::string prefix = has_algorithm ? reference : "sha256:" + reference;
+  if (images_.contains(prefix)) return std::optional(prefix);
+  const std::string_view digits = DigestHex(prefix);
+  if (IsHex(digits) && digits.size() >= kFewestIdDigits) {
+    std::optional<std::string> found;
+    for (auto image = images_.lower_bound(prefix); image != images_.end() && image->first.starts_with(prefix);
+         ++image) {
+      if (found.has_value()) return base::InvalidArgument("image id " + reference + " is ambiguous: give more digits");
+      found = image->first;
+    }
+    if (found.has_value()) return found;
+  }
+  // What looks like an id is not a name.
+  if (has_algorithm && IsHex(digits)) return std::optional<std::string>();
+  if (digits.size() == 64 && IsHex(digits)) return std::optional<std::string>();
+  ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
+  const std::string name = parsed.ToString();
+  for (const auto& [id, record] : images_) {
+    if (Contains(parsed.digest.empty() ? record.image.tags : record.image.digests, name)) return std::optional(id);
+  }
+  return std::optional<std::string>();
+}
+
+base::Result<std::optional<Image>> Catalog::Find(const std::string& reference) const {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const auto id, Identify(reference));
+  if (!id.has_value()) return std::optional<Image>();
+  return std::optional(images_.at(*id).image);
+}
+
+Status Catalog::Add(ImageRecord record) {
+  const std::lock_guard change(change_mutex_);
+  const std::string id = record.image.id;
+  std::vector<ImageRecord> losing;
+  bool known = false;
+  {
+    const std::lock_guard lock(mutex_);
+    record.sequence = next_sequence_++;
+    if (const auto existing = images_.find(id); existing != images_.end()) {
+      known = true;
+      AddMissing(record.image.tags, existing->second.image.tags);
+      AddMissing(record.image.digests, existing->second.image.digests);
+    }
+    for (const auto& [other, existing] : images_) {
+      if (other == id) continue;
+      ImageRecord changed = existing;
+      const auto moves = [&](const std::string& tag) { return Contains(record.image.tags, tag); };
+      if (std::erase_if(changed.image.tags, moves) > 0) losing.push_back(std::move(changed));
+    }
+    AddLayerDirectories(record);
+  }
+  std::sort(record.image.tags.begin(), record.image.tags.end());
+  // The new record first: with a crash in between, the tag is the later record's.
+  RETURN_IF_ERROR(Write(record).Wrap("record the image"));
+  for (const ImageRecord& other : losing) {
+    if (const Status written = Write(other); !written.ok()) {
+      base::Log(base::LogLevel::kWarning, "image store: " + written.error().message());
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  for (ImageRecord& other : losing) {
+    const std::string other_id = other.image.id;
+    images_.insert_or_assign(other_id, std::move(other));
+  }
+  if (known) UnneedLayers(record);
+  if (const auto old = removed_.find(id); old != removed_.end()) {
+    ::unlink(PathOf("removed", id).c_str());
+    UnneedLayers(old->second);
+    removed_.erase(old);
+  }
+  images_.insert_or_assign(id, std::move(record));
+  return base::Ok();
+}
+
+Status Catalog::Remove(const std::string& reference) {
+  const std::lock_guard change(change_mutex_);
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const auto id, Identify(reference));
+  if (!id.has_value()) return base::Ok();
+  const auto image = images_.find(*id);
+  const std::string path = PathOf("images", *id);
+  if (IsHeld(*id)) {
+    if (std::rename(path.c_str(), PathOf("removed", *id).c_str()) != 0) return ErrnoError("remove " + path);
+    removed_.insert_or_assign(*id, std::move(image->second));
+  } else {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError("remove " + path);
+    UnneedLayers(image->second);
+  }
+  images_.erase(image);
+  RETURN_IF_ERROR(base::SyncDirectory(root_ + "/removed"));
+  return base::SyncDirectory(root_ + "/images");
+}
+
+bool Catalog::IsHeld(const std::string& id) const {
+  return std::any_of(held_by_.begin(), held_by_.end(), [&](const auto& user) { return user.second.contains(id); });
+}
+
+Status Catalog::Hold(const std::string& id, const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  if (!images_.contains(id) && !removed_.contains(id))
+    return base::NotFound("image " + base::Printable(id) + ": not found");
+  held_by_[user].insert(id);
+  return base::Ok();
+}
+
+void Catalog::Release(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  held_by_.erase(user);
+}
+
+Status Catalog::ForgetUnheld() {
+  const std::lock_guard change(change_mutex_);
+  const std::lock_guard lock(mutex_);
+  for (auto record = removed_.begin(); record != removed_.end();) {
+    if (IsHeld(record->first)) {
+      ++record;
+      continue;
+    }
+    const std::string path = PathOf("removed", record->first);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError("remove " + path);
+    UnneedLayers(record->second);
+    record = removed_.erase(record);
+  }
+  return base::SyncDirectory(root_ + "/removed");
+}
+
+}  // namespace image

@@ -1,0 +1,203 @@
+#include "image/store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "image/archive.h"
+#include "image/catalog.h"
+#include "image/hosts.h"
+#include "image/importer.h"
+#include "image/layers.h"
+#include "image/pull.h"
+#include "image/reference.h"
+#include "image/registry.h"
+
+namespace image {
+namespace {
+
+using base::Code;
+using base::ErrnoError;
+using base::Error;
+using base::Status;
+
+// An archive holds the layers of several images, each within its own bound.
+constexpr uint64_t kMostArchiveLayers = 1000;
+
+class DiskStore : public Store {
+ public:
+  explicit DiskStore(StoreOptions options)
+      : options_(std::move(options)),
+        bounds_{options_.most_layer_bytes, options_.most_layer_entries},
+        slots_(std::max(1U, options_.parallel_layers)),
+        layers_(options_.root),
+        catalog_(options_.root, layers_) {}
+
+  Status Start();
+
+  std::vector<Image> List() const override { return catalog_.List(); }
+  base::Result<std::optional<Image>> Find(const std::string& reference) const override {
+    return catalog_.Find(reference);
+  }
+  base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
+                                 std::stop_token cancelled) override;
+  Status Remove(const std::string& reference) override {
+    RETURN_IF_ERROR(catalog_.Remove(reference));
+    return layers_.RemoveUnneeded();
+  }
+  Status Hold(const std::string& id, const std::string& user) override { return catalog_.Hold(id, user); }
+  void Release(const std::string& user) override { catalog_.Release(user); }
+  Status RemoveUnused() override {
+    RETURN_IF_ERROR(catalog_.ForgetUnheld());
+    return layers_.RemoveUnneeded();
+  }
+  base::Result<FilesystemUsage> Usage() const override {
+    const UnpackedSize size = layers_.Usage();
+    return FilesystemUsage{options_.root, size.bytes, size.inodes};
+  }
+
+ private:
+  Status Lock();
+  base::Result<std::string> PullFrom(const Reference& reference, const Credentials& credentials,
+                                     const std::stop_token& stop);
+  Status Install(Source& source, ResolvedImage image, const std::vector<Reference>& names, const std::stop_token& stop);
+  Status ImportArchive(const std::string& path, const std::stop_token& stop);
+  Status ImportDirectory(const std::string& directory, const std::string& name, const std::stop_token& stop);
+
+  const StoreOptions options_;
+  const UnpackBounds bounds_;
+  base::UniqueFd lock_;
+  Slots slots_;
+  Layers layers_;
+  Catalog catalog_;
+  // Last, so that its thread ends before what it uses goes.
+  std::unique_ptr<Importer> importer_;
+};
+
+Status DiskStore::Lock() {
+  const std::string path = options_.root + "/lock";
+  lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock_) return ErrnoError("open " + path);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return base::Ok();
+  if (errno != EWOULDBLOCK) return ErrnoError("lock " + path);
+  return Error(Code::kFailedPrecondition, "another process uses it (" + path + " is locked)");
+}
+
+Status DiskStore::Start() {
+  RETURN_IF_ERROR(base::MakeDirectories(options_.root, 0755));
+  // Programs with setuid bits in the layers are not for the host's users.
+  if (::chmod(options_.root.c_str(), 0700) != 0) return ErrnoError("set mode of " + options_.root);
+  RETURN_IF_ERROR(Lock());
+  RETURN_IF_ERROR(layers_.Open());
+  ASSIGN_OR_RETURN(const bool dropped, catalog_.Open());
+  RETURN_IF_ERROR(layers_.RemoveUnneeded());
+  if (options_.import_directory.empty()) return base::Ok();
+  const std::string memory = options_.root + "/imported.json";
+  // Images that were lost may have come from an archive.
+  if (dropped) ::unlink(memory.c_str());
+  importer_ = std::make_unique<Importer>(
+      options_.import_directory, memory,
+      [this](const std::string& path, const std::stop_token& stop) { return ImportArchive(path, stop); });
+  importer_->Start();
+  return base::Ok();
+}
+
+Status DiskStore::Install(Source& source, ResolvedImage image, const std::vector<Reference>& names,
+                          const std::stop_token& stop) {
+  Status fetched = FetchLayers(source, image, layers_, slots_, std::max(1U, options_.parallel_layers), bounds_, stop);
+  if (fetched.ok()) {
+    ImageRecord record;
+    record.image.id = image.id();
+    record.image.size = image.size();
+    record.image.os = image.config.platform.os;
+    record.image.architecture = image.config.platform.architecture;
+    record.image.config = std::move(image.config.config);
+    record.image.raw_config = std::move(image.raw_config);
+    record.diff_ids = image.config.diff_ids;
+    for (const Reference& name : names) {
+      if (name.digest.empty()) record.image.tags.push_back(name.ToString());
+      const std::string& digest = name.digest.empty() ? image.digest : name.digest;
+      if (!digest.empty()) record.image.digests.push_back(name.Name() + "@" + digest);
+    }
+    fetched = catalog_.Add(std::move(record));
+    if (fetched.ok()) return fetched;
+    for (const std::string& diff_id :
+         std::set<std::string>(image.config.diff_ids.begin(), image.config.diff_ids.end())) {
+      layers_.Unneed(diff_id);
+    }
+  }
+  if (const Status removed = layers_.RemoveUnneeded(); !removed.ok()) {
+    base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
+  }
+  return fetched;
+}
+
+base::Result<std::string> DiskStore::PullFrom(const Reference& reference, const Credentials& credentials,
+                                              const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(auto hosts, LoadRegistryHosts(options_.hosts_directory, reference.domain));
+  Registry registry(reference, std::move(hosts), credentials, options_.idle_timeout);
+  ASSIGN_OR_RETURN(ResolvedImage image,
+                   ResolveImage(registry, reference.digest.empty() ? reference.tag : reference.digest, stop));
+  std::string id = image.id();
+  RETURN_IF_ERROR(Install(registry, std::move(image), {reference}, stop));
+  return id;
+}
+
+base::Result<std::string> DiskStore::Pull(const std::string& reference, const Credentials& credentials,
+                                          std::stop_token cancelled) {
+  ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
+  auto id = PullFrom(parsed, credentials, cancelled);
+  if (id.ok()) return id;
+  // Whatever failed, the caller's own stop is the reason.
+  Error error = std::move(id).error();
+  if (cancelled.stop_requested()) error = Error(Code::kCancelled, "cancelled");
+  return std::move(error).Wrap("pull " + parsed.ToString());
+}
+
+Status DiskStore::ImportDirectory(const std::string& directory, const std::string& name, const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const auto archive, Archive::Open(directory, name));
+  for (const Archive::Entry& entry : archive->entries()) {
+    const std::string what = entry.names.empty() ? "an image without a name" : entry.names.front().ToString();
+    auto image = archive->Resolve(entry, stop);
+    if (!image.ok()) return std::move(image).error().Wrap(what);
+    const std::string id = image->id();
+    RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, stop).Wrap(what));
+    base::Log(base::LogLevel::kInfo, "image import: " + what + " is imported as " + id);
+  }
+  return base::Ok();
+}
+
+Status DiskStore::ImportArchive(const std::string& path, const std::stop_token& stop) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return ErrnoError("import " + path);
+  if (S_ISDIR(info.st_mode)) return ImportDirectory(path, name, stop).Wrap("import " + path);
+  ASSIGN_OR_RETURN(const std::string staging, layers_.MakeStaging());
+  UnpackBounds bounds = bounds_;
+  bounds.most_bytes *= kMostArchiveLayers;
+  Status imported = UnpackArchive(path, staging, bounds, stop);
+  if (imported.ok()) imported = ImportDirectory(staging, name, stop);
+  if (const Status removed = base::RemoveTree(staging); !removed.ok()) {
+    base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
+  }
+  return std::move(imported).Wrap("import " + path);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Store>> Store::Open(StoreOptions options) {
+  while (options.root.size() > 1 && options.root.ends_with('/')) options.root.pop_back();
+  if (!options.root.starts_with('/')) return base::InvalidArgument("the image store's root must be an absolute path");
+  const std::string root = options.root;
+  auto store = std::make_unique<DiskStore>(std::move(options));
+  Status started = store->Start();
+  if (!started.ok()) return std::move(started).error().Wrap("open the image store " + root);
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace image
