@@ -144,16 +144,24 @@ Status Bundles::WriteCgroupFiles(const std::string& name, const CgroupFiles& fil
   return base::WriteFileAtomic(Path(name) + "/cgroup", EncodeCgroupFiles(files));
 }
 
+bool Bundles::IsStarting(const std::string& name) const {
+  return access((Path(name) + "/starting").c_str(), F_OK) == 0;
+}
+
+Status Bundles::MarkStarting(const std::string& name) const {
+  return base::WriteFileAtomic(Path(name) + "/starting", "");
+}
+
+void Bundles::ClearStarting(const std::string& name) const {
+  unlink((Path(name) + "/starting").c_str());
+}
+
 bool Bundles::IsStarted(const std::string& name) const {
   return access((Path(name) + "/started").c_str(), F_OK) == 0;
 }
 
 Status Bundles::MarkStarted(const std::string& name) const {
   return base::WriteFileAtomic(Path(name) + "/started", "");
-}
-
-void Bundles::ClearStarted(const std::string& name) const {
-  unlink((Path(name) + "/started").c_str());
 }
 
 Status Bundles::WriteExit(const std::string& name, const Exit& exit) const {

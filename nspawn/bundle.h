@@ -7,7 +7,7 @@
 //   stdout, stderr                 FIFOs of the container's output
 //   rootfs/                        where init mounts the container's root filesystem
 //   stop-signal, cgroup            how it is stopped, and resources that systemd has no setting for
-//   started, exit                  what became of it
+//   starting, started, exit        what became of it
 //
 // A bundle is written under a name that begins with a dot and renamed when complete, and renamed back before it is
 // removed: a name without a dot is a complete bundle.
@@ -47,9 +47,12 @@ class Bundles {
   base::Status WriteCgroupFiles(const std::string& name, const CgroupFiles& files) const;
 
   // Set before the start, cleared when the program could not be run.
+  bool IsStarting(const std::string& name) const;
+  base::Status MarkStarting(const std::string& name) const;
+  void ClearStarting(const std::string& name) const;
+  // Set when the program has been run.
   bool IsStarted(const std::string& name) const;
   base::Status MarkStarted(const std::string& name) const;
-  void ClearStarted(const std::string& name) const;
 
   base::Status WriteExit(const std::string& name, const Exit& exit) const;
   // Nothing when there is none.

@@ -451,7 +451,10 @@ void SystemBus::OnSystemdOwner(sdbus::Message& message) {
       base::Log(base::LogLevel::kError, "after systemd came back on the bus: " + status.error().message());
     }
   };
-  Begin({kSystemd, kSystemdPath, kManager, "Subscribe"}, {}, {}, report);
+  // systemd keeps its subscribers when it is re-executed, but not when it comes up again after a crash.
+  Begin({kSystemd, kSystemdPath, kManager, "Subscribe"}, {}, {}, [report](const Status& status) {
+    if (status.ok() || status.error().code() != Code::kAlreadyExists) report(status);
+  });
   std::vector<std::string> paths;
   {
     const std::lock_guard lock(mutex_);
@@ -612,6 +615,7 @@ Code CodeOfBusError(const std::string& name) {
       {"org.freedesktop.systemd1.NoSuchUnit", Code::kNotFound},
       {"org.freedesktop.systemd1.NoSuchProcess", Code::kNotFound},
       {"org.freedesktop.systemd1.UnitExists", Code::kAlreadyExists},
+      {"org.freedesktop.systemd1.AlreadySubscribed", Code::kAlreadyExists},
       {"org.freedesktop.systemd1.BadUnitSetting", Code::kInvalidArgument},
       {"org.freedesktop.systemd1.LoadFailed", Code::kFailedPrecondition},
       {"org.freedesktop.systemd1.UnitMasked", Code::kFailedPrecondition},

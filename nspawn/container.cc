@@ -55,6 +55,9 @@ Status WriteCgroupFile(const std::string& directory, const std::string& file, co
 struct Record {
   ServiceState state;
   bool ran = false;  // its program has been executed
+  // That is certain: the unit's status text, which init wrote at the start, is not looked at any more. A process of
+  // the container that can reach systemd's socket could change it.
+  bool confirmed = false;
   pid_t pid = 0;
   int64_t started_at = 0;
   std::string cgroup;
@@ -100,6 +103,11 @@ class Records : public std::enable_shared_from_this<Records> {
     const auto found = records_.find(name);
     if (found != records_.end()) found->second.cgroup = cgroup;
   }
+  void Confirm(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = records_.find(name);
+    if (found != records_.end()) found->second.confirmed = true;
+  }
   void SetExit(const std::string& name, const Exit& exit) {
     const std::lock_guard lock(mutex_);
     const auto found = records_.find(name);
@@ -123,9 +131,12 @@ class Records : public std::enable_shared_from_this<Records> {
       Record& record = found->second;
       record.state = state;
       if (!state.cgroup.empty()) record.cgroup = state.cgroup;
-      // Before that, the main process is init.
-      if (state.status_text != kStartedStatus) return;
-      record.ran = true;
+      // Before init says so, the main process is init itself; and it may still take it back.
+      record.ran = record.confirmed || state.status_text == kStartedStatus;
+      if (!record.ran) {
+        record.pid = 0;
+        return;
+      }
       record.pid = state.main_pid;
       record.started_at = static_cast<int64_t>(state.started_at) * 1000;
       if (state.exit_code == 0) return;
@@ -260,6 +271,7 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
   if (!bundles().Exists(name)) return base::NotFound("there is no container " + base::Printable(name, 80));
   ASSIGN_OR_RETURN(const std::optional<Exit> exit, bundles().ReadExit(name));
   records_->Insert(name);
+  if (bundles().IsStarted(name)) records_->Confirm(name);
   if (exit) {
     records_->SetExit(name, *exit);
   } else {
@@ -275,8 +287,8 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
       records_->Apply(name, *state, false);
     }
     const auto record = records_->Find(name);
-    if (record && !record->ran && !record->state.main_pid && record->state.status_text.empty() &&
-        bundles().IsStarted(name)) {
+    // A unit that was started and of which systemd knows nothing was unloaded.
+    if (record && record->state.started_at == 0 && bundles().IsStarting(name)) {
       Exit unknown;
       unknown.code = kUnknownExitCode;
       unknown.finished_at =
@@ -325,17 +337,19 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   if (before.ran) return Describe(name, before);
   const std::string doing = "starting container " + name;
   ASSIGN_OR_RETURN(const CgroupFiles files, bundles().ReadCgroupFiles(name));
-  RETURN_IF_ERROR(bundles().MarkStarted(name).Wrap(doing));
+  RETURN_IF_ERROR(bundles().MarkStarting(name).Wrap(doing));
   auto job = bus_.StartUnit(UnitName(name));
   if (!job.ok()) return std::move(job).error().Wrap(doing);
   auto record = records_->Find(name);
   if (!record) return Error(Code::kAborted, doing + ": it was removed meanwhile");
   if (!record->ran) {
     Error failure = StartFailure(name, *job);
-    bundles().ClearStarted(name);
+    bundles().ClearStarting(name);
     return std::move(failure).Wrap(doing);
   }
-  if (!record->exit && record->cgroup.empty()) {
+  records_->Confirm(name);
+  RETURN_IF_ERROR(bundles().MarkStarted(name).Wrap(doing));
+  if (record->cgroup.empty()) {
     ASSIGN_OR_RETURN(const std::string cgroup, bus_.GetControlGroup(UnitName(name)));
     records_->SetCgroup(name, cgroup);
     record = records_->Find(name);

@@ -84,10 +84,11 @@ class UnitsOnNode : public testing::Test {
   void SetUp() override {
     if (geteuid() != 0 || !Exists("/run/systemd/system")) GTEST_SKIP() << "needs root and a booted systemd";
     // A shell and what it needs.
-    Output(std::string("set -e; test ! -e ") + kLayer + " || exit 0; mkdir -p " + kLayer + ".new/bin; cd " + kLayer +
-           ".new; cp -L /bin/sh /bin/sleep bin/; ldd /bin/sh /bin/sleep | grep -o '/[^ :]*' | grep -v 'bin/' | sort -u | "
-           "xargs cp -L --parents -t .; mv " +
-           kLayer + ".new " + kLayer);
+    Output(
+        std::string("set -e; test ! -e ") + kLayer + " || exit 0; mkdir -p " + kLayer + ".new/bin; cd " + kLayer +
+        ".new; cp -L /bin/sh /bin/sleep bin/; ldd /bin/sh /bin/sleep | grep -o '/[^ :]*' | grep -v 'bin/' | sort -u | "
+        "xargs cp -L --parents -t .; mv " +
+        kLayer + ".new " + kLayer);
     Connect();
   }
 
@@ -189,9 +190,8 @@ TEST_F(UnitsOnNode, MachineHasNamespacesOfItsOwnAndIsKnownToMachined) {
   ASSERT_EQ(stat("/proc/self/ns/uts", &own), 0);
   EXPECT_NE(machine->uts_namespace, own.st_ino);
   EXPECT_THAT(machine->cgroup, HasSubstr("kubepods-units_test.slice/" + spec.name));
-  EXPECT_THAT(Output("machinectl show " + spec.name),
-              AllOf(HasSubstr("Id=3f2b8c1e111142228333123456789abc"),
-                    HasSubstr("Leader=" + std::to_string(machine->leader))));
+  EXPECT_THAT(Output("machinectl show " + spec.name), AllOf(HasSubstr("Id=3f2b8c1e111142228333123456789abc"),
+                                                            HasSubstr("Leader=" + std::to_string(machine->leader))));
   EXPECT_EQ(Output("nsenter -u -t " + std::to_string(machine->leader) + " hostname"), "pod-plain\n");
 
   const auto again = machines_->Start(spec);
@@ -257,8 +257,8 @@ TEST_F(UnitsOnNode, ContainerRunsFromCreationToRemoval) {
   EXPECT_THAT(started->cgroup, HasSubstr(kSlice + std::string("/") + spec.name));
   EXPECT_EQ(Mounts(), mounts) << "a mount of the container is visible on the host";
   EXPECT_THAT(Output("portablectl list"), AllOf(HasSubstr(spec.name), HasSubstr("running-runtime")));
-  EXPECT_THAT(Output("systemctl cat " + spec.name), AllOf(HasSubstr("[X-Kubernetes]\nNamespace=default\n"),
-                                                         Not(HasSubstr("\nExecStart=/bin/evil"))));
+  EXPECT_THAT(Output("systemctl cat " + spec.name),
+              AllOf(HasSubstr("[X-Kubernetes]\nNamespace=default\n"), Not(HasSubstr("\nExecStart=/bin/evil"))));
   EXPECT_EQ(Output("systemctl show -P Description " + spec.name), "100% \"test\" container\\x0aof $units\n");
 
   ASSERT_TRUE(containers_->Stop(spec.name, "", 0ms).ok());
@@ -345,7 +345,7 @@ TEST_F(UnitsOnNode, ExitsSurviveARestartOfTheDaemon) {
   const ContainerSpec well = Spec("sleep 0.5; exit 0");
   const ContainerSpec after = Spec("sleep 1000");
   const ContainerSpec never = Spec("exit 5");
-  const ContainerSpec stopped = Spec("sleep 1000");
+  const ContainerSpec stopped = Spec("trap 'exit 0' TERM; while :; do sleep 0.1; done");
   for (const auto* spec : {&before, &during, &well, &after, &never, &stopped}) {
     ASSERT_TRUE(containers_->Create(*spec).ok());
     if (spec == &never) continue;
