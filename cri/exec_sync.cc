@@ -6,11 +6,11 @@
 
 namespace cri {
 
-grpc::Status RuntimeService::ExecSync(grpc::ServerContext* context, const v1::ExecSyncRequest* in,
-                                      v1::ExecSyncResponse* out) {
+grpc::Status RuntimeService::ExecuteSync(const grpc::ServerContext& context, const v1::ExecSyncRequest& in,
+                                         v1::ExecSyncResponse& out, std::stop_token cancelled) {
   return Answer(RpcKind::kQuery, "ExecSync", [&]() -> base::Status {
-    if (in->cmd().empty()) return base::InvalidArgument("the command is empty");
-    ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
+    if (in.cmd().empty()) return base::InvalidArgument("the command is empty");
+    ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in.container_id()));
     const base::LogScope scope("CRI_CONTAINER_ID", record->id());
     if (record->state() != ContainerRecord::RUNNING) {
       return {base::Code::kFailedPrecondition, "container " + record->id() + " is not running"};
@@ -19,17 +19,17 @@ grpc::Status RuntimeService::ExecSync(grpc::ServerContext* context, const v1::Ex
     request.bundle = runtime_.parts.containers.BundleDirectory(record->name());
     request.pid = record->pid();
     request.cgroup = record->cgroup();
-    request.arguments.assign(in->cmd().begin(), in->cmd().end());
-    if (in->timeout() > 0) request.timeout = std::chrono::seconds(in->timeout());
+    request.arguments.assign(in.cmd().begin(), in.cmd().end());
+    if (in.timeout() > 0) request.timeout = std::chrono::seconds(in.timeout());
     // Nobody reads the answer after the client's deadline: the process must not outlive it either.
     const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(DeadlineOf(*context) - std::chrono::steady_clock::now());
+        std::chrono::duration_cast<std::chrono::milliseconds>(DeadlineOf(context) - std::chrono::steady_clock::now());
     if (left <= std::chrono::milliseconds(0)) return {base::Code::kDeadlineExceeded, "the deadline is over"};
     if (request.timeout.count() == 0 || left < request.timeout) request.timeout = left;
-    ASSIGN_OR_RETURN(nspawn::ProcessOutput output, runtime_.parts.spawner.Exec(request, {}));
-    out->set_exit_code(output.exit_code);
-    out->set_stdout(std::move(output.standard_output));
-    out->set_stderr(std::move(output.standard_error));
+    ASSIGN_OR_RETURN(nspawn::ProcessOutput output, runtime_.parts.spawner.Exec(request, std::move(cancelled)));
+    out.set_exit_code(output.exit_code);
+    out.set_stdout(std::move(output.standard_output));
+    out.set_stderr(std::move(output.standard_error));
     return base::Ok();
   });
 }

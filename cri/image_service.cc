@@ -76,10 +76,11 @@ grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStat
   });
 }
 
-grpc::Status ImageService::PullImage(grpc::ServerContext*, const v1::PullImageRequest* in, v1::PullImageResponse* out) {
+grpc::Status ImageService::Pull(const v1::PullImageRequest& in, v1::PullImageResponse& out, std::stop_token cancelled) {
   return Answer(RpcKind::kChange, "PullImage", [&]() -> base::Status {
-    ASSIGN_OR_RETURN(std::string id, runtime_.parts.images.Pull(in->image().image(), CredentialsOf(in->auth()), {}));
-    out->set_image_ref(std::move(id));
+    ASSIGN_OR_RETURN(std::string id,
+                     runtime_.parts.images.Pull(in.image().image(), CredentialsOf(in.auth()), std::move(cancelled)));
+    out.set_image_ref(std::move(id));
     return base::Ok();
   });
 }

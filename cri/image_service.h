@@ -6,7 +6,7 @@
 
 namespace cri {
 
-class ImageService final : public v1::ImageService::Service {
+class ImageService final : public v1::ImageService::WithAsyncMethod_PullImage<v1::ImageService::Service> {
  public:
   explicit ImageService(Runtime& runtime) : runtime_(runtime) {}
 
@@ -16,12 +16,13 @@ class ImageService final : public v1::ImageService::Service {
                             grpc::ServerWriter<v1::StreamImagesResponse>* out) override;
   grpc::Status ImageStatus(grpc::ServerContext* context, const v1::ImageStatusRequest* in,
                            v1::ImageStatusResponse* out) override;
-  grpc::Status PullImage(grpc::ServerContext* context, const v1::PullImageRequest* in,
-                         v1::PullImageResponse* out) override;
   grpc::Status RemoveImage(grpc::ServerContext* context, const v1::RemoveImageRequest* in,
                            v1::RemoveImageResponse* out) override;
   grpc::Status ImageFsInfo(grpc::ServerContext* context, const v1::ImageFsInfoRequest* in,
                            v1::ImageFsInfoResponse* out) override;
+
+  // PullImage, which ends with its client (see CancellableCalls).
+  grpc::Status Pull(const v1::PullImageRequest& in, v1::PullImageResponse& out, std::stop_token cancelled);
 
  private:
   Runtime& runtime_;

@@ -76,8 +76,14 @@ base::Status Run(const Config& config) {
                                      base::Log(base::LogLevel::kError, error.message());
                                      ::eventfd_write(bus_lost.get(), 1);
                                    }).Wrap("connect to the system bus"));
-  const auto machines = nspawn::MakeMachines(*bus, config.runtime_directory);
-  const auto containers = nspawn::MakeContainers(*bus, config.runtime_directory);
+  nspawn::MachineOptions machine_options;
+  machine_options.root = config.runtime_directory + "/pause-root";
+  machine_options.pause = CRI_NSPAWN_LIBEXEC "/pause";
+  ASSIGN_OR_RETURN(const auto machines, nspawn::Machines::Make(*bus, machine_options));
+  nspawn::ContainerOptions container_options;
+  container_options.bundle_root = config.runtime_directory + "/containers";
+  container_options.init = CRI_NSPAWN_LIBEXEC "/init";
+  ASSIGN_OR_RETURN(const auto containers, nspawn::Containers::Make(*bus, container_options));
 
   Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));

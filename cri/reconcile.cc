@@ -31,6 +31,7 @@ base::Status Runtime::Reconcile() {
     const nspawn::Container* state = unit == units.end() ? nullptr : &unit->second;
     LogFailure(ReconcileContainer(*record, state).Wrap("container " + record->id()));
   }
+  parts.logs.DropUnclaimed();
   for (const auto& [name, unit] : units) {
     if (known_units.count(name) == 0) LogFailure(parts.containers.Remove(name));
   }
@@ -67,10 +68,7 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
   if (record.state() == ContainerRecord::CREATING || record.state() == ContainerRecord::REMOVING) {
     return RemoveContainer(record.id());
   }
-  if (record.state() == ContainerRecord::EXITED) {
-    parts.logs.Close(record.name(), 0);
-    return base::Ok();
-  }
+  if (record.state() == ContainerRecord::EXITED) return base::Ok();
   if (unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
     // The output that waited while the daemon was away is written before the exit is recorded.
     const nspawn::LogTarget log{record.name(), parts.containers.BundleDirectory(record.name()), record.log_path()};

@@ -42,9 +42,12 @@ void Runtime::HandleMachineEnd(const std::string& name) {
 }
 
 void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
-  std::string name;
+  const auto record = containers.Get(id);
+  if (!record) return;
+  // The unit's processes are gone: what is still in the FIFOs is all there will be. It is written before the exit is
+  // recorded, so that a daemon killed in between does both again, and that whoever sees the exit sees the whole log.
+  parts.logs.Close(record->name(), /*grace_milliseconds=*/2000);
   const base::Status status = containers.Update(id, [&](ContainerRecord& container) {
-    name = container.name();
     if (container.state() == ContainerRecord::EXITED || container.state() == ContainerRecord::REMOVING) return false;
     container.set_state(ContainerRecord::EXITED);
     container.set_pid(0);
@@ -55,9 +58,6 @@ void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
     return true;
   });
   if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_CONTAINER_ID", id}});
-  if (name.empty()) return;
-  // The unit's processes are gone: what is still in the FIFOs is all there will be.
-  parts.logs.Close(name, /*grace_milliseconds=*/2000);
 }
 
 base::Status Runtime::RemoveContainer(const std::string& id) {

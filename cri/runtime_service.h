@@ -7,7 +7,7 @@
 
 namespace cri {
 
-class RuntimeService final : public v1::RuntimeService::Service {
+class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service> {
  public:
   explicit RuntimeService(Runtime& runtime) : runtime_(runtime) {}
 
@@ -38,7 +38,6 @@ class RuntimeService final : public v1::RuntimeService::Service {
   CRI_RPC(ReopenContainerLog, ReopenContainerLogRequest, ReopenContainerLogResponse);
   CRI_RPC(CheckpointContainer, CheckpointContainerRequest, CheckpointContainerResponse);
 
-  CRI_RPC(ExecSync, ExecSyncRequest, ExecSyncResponse);
   CRI_RPC(Exec, ExecRequest, ExecResponse);
   CRI_RPC(Attach, AttachRequest, AttachResponse);
   CRI_RPC(PortForward, PortForwardRequest, PortForwardResponse);
@@ -56,6 +55,10 @@ class RuntimeService final : public v1::RuntimeService::Service {
   CRI_STREAM_RPC(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse);
   CRI_STREAM_RPC(StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse);
   CRI_STREAM_RPC(StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse);
+
+  // ExecSync, which ends with its client (see CancellableCalls).
+  grpc::Status ExecuteSync(const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
+                           std::stop_token cancelled);
 
 #undef CRI_RPC
 #undef CRI_STREAM_RPC

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "cri/cancellable_calls.h"
 
 namespace cri {
 namespace {
@@ -51,10 +52,11 @@ base::Result<base::UniqueFd> Listen(const ServerOptions& options) {
 class GrpcServer final : public Server {
  public:
   GrpcServer(const ServerOptions& options, base::UniqueFd listener, base::UniqueFd stopping,
-             std::unique_ptr<grpc::Server> server)
+             std::unique_ptr<CancellableCalls> calls, std::unique_ptr<grpc::Server> server)
       : options_(options),
         listener_(std::move(listener)),
         stopping_(std::move(stopping)),
+        calls_(std::move(calls)),
         server_(std::move(server)),
         acceptor_([this] { Accept(); }) {}
 
@@ -66,6 +68,7 @@ class GrpcServer final : public Server {
     acceptor_.join();
     ::unlink(options_.socket.c_str());
     server_->Shutdown(std::chrono::system_clock::now() + grace);
+    calls_->Shutdown();
     server_->Wait();
   }
 
@@ -107,6 +110,7 @@ class GrpcServer final : public Server {
   const ServerOptions options_;
   const base::UniqueFd listener_;
   const base::UniqueFd stopping_;
+  const std::unique_ptr<CancellableCalls> calls_;
   const std::unique_ptr<grpc::Server> server_;
   std::thread acceptor_;
 };
@@ -123,13 +127,21 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
   builder.RegisterService(&runtime);
   builder.RegisterService(&images);
+  auto calls = std::make_unique<CancellableCalls>(builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return base::Internal("start the gRPC server");
+  calls->Serve(runtime, &RuntimeService::RequestExecSync,
+               [&runtime](const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
+                          std::stop_token cancelled) { return runtime.ExecuteSync(context, in, out, cancelled); });
+  calls->Serve(images, &ImageService::RequestPullImage,
+               [&images](const grpc::ServerContext&, const v1::PullImageRequest& in, v1::PullImageResponse& out,
+                         std::stop_token cancelled) { return images.Pull(in, out, cancelled); });
+  calls->Run();
   ASSIGN_OR_RETURN(base::UniqueFd listener, Listen(options));
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));
   if (!stopping) return base::ErrnoError("make an eventfd");
-  return std::unique_ptr<Server>(
-      std::make_unique<GrpcServer>(options, std::move(listener), std::move(stopping), std::move(server)));
+  return std::unique_ptr<Server>(std::make_unique<GrpcServer>(options, std::move(listener), std::move(stopping),
+                                                              std::move(calls), std::move(server)));
 }
 
 }  // namespace cri

@@ -1,6 +1,8 @@
 // Stand-ins for what lies below cri/, that remember what they were asked and fail when told to.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -38,7 +40,16 @@ class FakeStore final : public image::Store {
     }
     return std::optional<image::Image>();
   }
-  base::Result<std::string> Pull(const std::string& reference, const image::Credentials&, std::stop_token) override {
+  base::Result<std::string> Pull(const std::string& reference, const image::Credentials&,
+                                 std::stop_token cancelled) override {
+    ++pulls;
+    while (pull_until_cancelled && !cancelled.stop_requested()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (cancelled.stop_requested()) {
+      ++pulls_cancelled;
+      return base::Error(base::Code::kCancelled, "cancelled");
+    }
     return base::NotFound("image " + reference + " not found");
   }
   base::Status Remove(const std::string&) override { return base::Ok(); }
@@ -51,6 +62,8 @@ class FakeStore final : public image::Store {
   base::Result<image::FilesystemUsage> Usage() const override { return image::FilesystemUsage{"/images", 7, 3}; }
 
   std::vector<image::Image> images;
+  std::atomic<bool> pull_until_cancelled{false};
+  std::atomic<int> pulls{0}, pulls_cancelled{0};
   std::map<std::string, std::string> held;
 };
 
@@ -151,7 +164,7 @@ class FakeLogs final : public nspawn::Logs {
     open.insert(target.name);
     return base::Ok();
   }
-  void ForgetUnclaimed() override {}
+  void DropUnclaimed() override {}
   void Close(const std::string& name, int) override { open.erase(name); }
   base::Status Reopen(const std::string& name) override {
     reopened.push_back(name);
@@ -220,8 +233,8 @@ class FakeNode {
   void Restart() {
     service.reset();
     runtime.reset();
-    runtime = std::make_unique<Runtime>(
-        config, Parts{store, machines, containers, logs, spawner, network, namespaces()});
+    runtime =
+        std::make_unique<Runtime>(config, Parts{store, machines, containers, logs, spawner, network, namespaces()});
     service = std::make_unique<RuntimeService>(*runtime);
     reconciled = runtime->Reconcile();
   }
