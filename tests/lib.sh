@@ -1,6 +1,8 @@
 # What the commands in tests/ share.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # used by those who source this
 
+tests=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+repository=$(dirname "$tests")
 # Everything that is expensive to make is kept here, outside the repository.
 cache=${CRI_NSPAWN_CACHE:-${XDG_CACHE_HOME:-/var/cache}/cri-nspawn}
 
@@ -13,17 +15,32 @@ die() {
   exit 1
 }
 
-# install_packages PACKAGE… by apt-get, quietly.
-install_packages() {
-  local log
-  say "installing $*"
-  log=$(mktemp)
-  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "$@"; } \
-    >"$log" 2>&1 </dev/null; then
-    cat "$log" >&2
-    die "apt-get could not install $*"
+# logged LOG COMMAND… runs a command, function or not, with its output in a file. When it fails, the end of that is shown
+# and the script ends.
+logged() {
+  local log=$1 status=0
+  shift
+  mkdir -p "$(dirname "$log")"
+  # Not as a condition: the shell would let errors inside a function pass.
+  set +e
+  (
+    set -e
+    "$@"
+  ) 3>&2 >"$log" 2>&1 </dev/null
+  status=$?
+  set -e
+  if ((status != 0)); then
+    tail -n 30 "$log" >&2
+    die "this failed; the whole log: $log"
   fi
   rm -f "$log"
+}
+
+# install_packages PACKAGE… by apt-get, quietly.
+install_packages() {
+  say "installing $*"
+  logged "$cache/apt.log" apt-get update -qq
+  logged "$cache/apt.log" env DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "$@"
 }
 
 # need COMMAND=PACKAGE… installs the packages whose command is missing.
@@ -49,4 +66,43 @@ apt_options() { apt-config dump | grep '^Acquire::' || true; }
 # recipe_hash FOLDER NAME… prints a short hash of files and folders below FOLDER, their names included.
 recipe_hash() {
   (cd "$1" && find "${@:2}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
+}
+
+# need_packages PACKAGE… installs those that are missing.
+need_packages() {
+  local package missing=()
+  for package; do
+    dpkg-query -Wf '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# build_release [CMAKE-OPTION…] builds the release preset, with the packages that this needs.
+build_release() {
+  local dependencies
+  mapfile -t dependencies < <(sed 's/#.*//; /^[[:space:]]*$/d' "$repository/packaging/build-dependencies")
+  need_packages "${dependencies[@]}"
+  say "building; the first time takes minutes"
+  # ccache finds what another clone of this repository has compiled.
+  export CCACHE_BASEDIR=$repository CCACHE_NOHASHDIR=1
+  cd "$repository"
+  logged "$repository/build/configure.log" cmake --preset release -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
+  logged "$repository/build/build.log" cmake --build --preset release
+}
+
+# install_on NODE puts the release build, crictl and the images there, and starts the daemon as a service.
+install_on() {
+  local node=$1 stage crictl
+  stage=$(mktemp -d)
+  DESTDIR=$stage cmake --install "$repository/build/release" --strip >/dev/null
+  crictl=$("$tests/crictl")
+  install -D "$crictl" "$stage/usr/local/bin/crictl"
+  "$tests/node" copy "$stage/." "$node:/"
+  rm -rf "$stage"
+  "$tests/images" push "$node"
+  "$tests/node" exec "$node" -- systemctl daemon-reload
+  if ! "$tests/node" exec "$node" -- systemctl enable --quiet --now cri-nspawn.service; then
+    "$tests/node" journal "$node" -u cri-nspawn.service -n 40 >&2
+    die "the daemon did not start"
+  fi
 }
