@@ -163,11 +163,11 @@ base::Result<HttpResponse> Registry::Follow(HttpRequest request, const RegistryH
     const bool redirected = response.status == 301 || response.status == 302 || response.status == 303 ||
                             response.status == 307 || response.status == 308;
     if (!redirected || request.form.has_value()) return response;
-    if (redirects >= kMostRedirects) return Error(Code::kUnavailable, "too many redirects");
+    if (redirects >= kMostRedirects) return Error(Code::kUnknown, "too many redirects");
     auto target = ParseUrl(response.Header("location"), &request.url);
-    if (!target.ok()) return std::move(target).error().Wrap("redirect").WithCode(Code::kUnavailable);
+    if (!target.ok()) return std::move(target).error().Wrap("redirect").WithCode(Code::kUnknown);
     if (request.url.scheme == "https" && target->scheme == "http" && !content_is_verified) {
-      return Error(Code::kUnavailable, "redirected from https to http, to " + target->ToPrintable());
+      return Error(Code::kUnknown, "redirected from https to http, to " + target->ToPrintable());
     }
     request.url = *std::move(target);
     if (!request.url.SameOrigin(origin)) {

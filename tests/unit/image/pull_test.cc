@@ -201,6 +201,7 @@ TEST_F(Pull, AnUnknownImageIsNotFound) {
 }
 
 TEST_F(Pull, PlainHttpIsNotUsedForAHostThatIsNotConfiguredSo) {
+  OpenStore(std::chrono::seconds(1));
   TestRegistry registry;
   registry.Push("app", "x", MakeImage({TwoFiles()}));
   const auto id = PullReference(registry.authority() + "/app:x");
@@ -582,12 +583,12 @@ TEST_F(Pull, RedirectsGoToHttpAloneAndEnd) {
     return TestResponse{.status = 302, .headers = {{"Location", "file:///etc/passwd"}}};
   });
   file.AllowPlainHttp(root_ + "/hosts");
-  ExpectFailure(file.authority() + "/app:x", Code::kUnavailable, {"neither http nor https"});
+  ExpectFailure(file.authority() + "/app:x", Code::kUnknown, {"neither http nor https"});
   TestRegistry loop([&](const TestRequest& request) {
     return TestResponse{.status = 302, .headers = {{"Location", request.path}}};
   });
   loop.AllowPlainHttp(root_ + "/hosts");
-  ExpectFailure(loop.authority() + "/app:x", Code::kUnavailable, {"too many redirects"});
+  ExpectFailure(loop.authority() + "/app:x", Code::kUnknown, {"too many redirects"});
 }
 
 TEST_F(Pull, MirrorsAreTriedInOrderAndTheRegistryLast) {
