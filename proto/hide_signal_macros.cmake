@@ -1,5 +1,5 @@
-# Hides the macros of <signal.h> from the generated HEADER, whose enum Signal has enumerators of the same names: they are
-# undefined after its includes and brought back at its end. Run by the build as `cmake -DHEADER=… -P`.
+# Hides the macros of <signal.h> from the generated HEADER, whose enum Signal has enumerators of the same names: they
+# are undefined after its includes and brought back at its end. Run by the build as `cmake -DHEADER=… -P`.
 file(READ ${HEADER} text)
 string(REGEX MATCHALL "\n  SIG[A-Z0-9]+ = [0-9]+" enumerators "${text}")
 if(NOT enumerators)
