@@ -143,7 +143,7 @@ void ConfigurationWatcher::Follow() {
 
 void ConfigurationWatcher::Reload() {
   Selection selection = SelectConfiguration(directory_);
-  const std::lock_guard lock(mutex_);
+  // Only this thread writes selection_.
   for (const std::string& complaint : selection.complaints) {
     const auto& known = selection_.complaints;
     if (std::find(known.begin(), known.end(), complaint) != known.end()) continue;
@@ -156,6 +156,7 @@ void ConfigurationWatcher::Reload() {
                                                ", network " + selection.configuration->name
                                          : "no CNI configuration in force");
   }
+  const std::lock_guard lock(mutex_);
   selection_ = std::move(selection);
 }
 
