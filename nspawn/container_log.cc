@@ -102,10 +102,11 @@ void ContainerLog::CatchUp(LogWorkspace& workspace) {
   for (const LogStream stream : kLogStreams) WriteTaken(stream, /*end=*/false, workspace);
 }
 
-bool ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
+size_t ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
   Stream& from = streams_[static_cast<size_t>(stream)];
   if (!from.spool) {
-    return ::read(from.fifo.get(), workspace.input.get(), kInputSize) > 0;
+    const ssize_t size = ::read(from.fifo.get(), workspace.input.get(), kInputSize);
+    return size > 0 ? static_cast<size_t>(size) : 0;
   }
   auto taken = from.spool->Take(from.fifo.get(), kTurnSize);
   if (!taken) {
@@ -118,9 +119,8 @@ bool ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
     }
     return TakeWithoutSpool(stream, workspace);
   }
-  if (*taken == 0) return false;
-  WriteTaken(stream, /*end=*/false, workspace);
-  return true;
+  if (*taken > 0) WriteTaken(stream, /*end=*/false, workspace);
+  return *taken;
 }
 
 void ContainerLog::WriteTaken(LogStream stream, bool end, LogWorkspace& workspace) {
@@ -148,13 +148,13 @@ void ContainerLog::WriteTaken(LogStream stream, bool end, LogWorkspace& workspac
 
 // The way on when /run is full. Unfinished lines are not kept back, since they would have to be kept in memory: they
 // become partial records, which a reader joins.
-bool ContainerLog::TakeWithoutSpool(LogStream stream, LogWorkspace& workspace) {
+size_t ContainerLog::TakeWithoutSpool(LogStream stream, LogWorkspace& workspace) {
   WriteTaken(stream, /*end=*/true, workspace);
   const ssize_t size = ::read(fifo(stream), workspace.input.get(), kInputSize);
-  if (size <= 0) return false;
+  if (size <= 0) return 0;
   uint64_t not_in_spool = 0;
   WriteRecords(stream, {workspace.input.get(), static_cast<size_t>(size)}, /*end=*/true, not_in_spool, workspace);
-  return true;
+  return static_cast<size_t>(size);
 }
 
 void ContainerLog::WriteRecords(LogStream stream, std::string_view input, bool end, uint64_t& parsed,

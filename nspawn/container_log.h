@@ -47,8 +47,8 @@ class ContainerLog {
 
   // Writes the records of what an earlier run has taken and not written.
   void CatchUp(LogWorkspace& workspace);
-  // Takes at most a pipe's size of output and writes its records. False when there was none.
-  bool Turn(LogStream stream, LogWorkspace& workspace);
+  // Takes at most a pipe's size of output and writes its records. Gives back how many bytes there were.
+  size_t Turn(LogStream stream, LogWorkspace& workspace);
   // Begins a new file at the same path. On failure the old one is written on.
   base::Status Reopen();
   // Writes unfinished lines as partial records and removes the spool and state files. Nothing may be called afterwards.
@@ -68,7 +68,7 @@ class ContainerLog {
   base::Status OpenFile();
   void Use(LogFile file);
   void WriteTaken(LogStream stream, bool end, LogWorkspace& workspace);
-  bool TakeWithoutSpool(LogStream stream, LogWorkspace& workspace);
+  size_t TakeWithoutSpool(LogStream stream, LogWorkspace& workspace);
   // Writes and publishes batch after batch; `parsed` grows by the bytes that each stands for.
   void WriteRecords(LogStream stream, std::string_view input, bool end, uint64_t& parsed, LogWorkspace& workspace);
   void Append(std::string_view records, int64_t now, LogWorkspace& workspace);

@@ -29,6 +29,11 @@ constexpr char kStoredPrefix[] = "log-";
 // Enough turns to read what a pipe can hold (pipe-max-size, 1 MiB) and to find it empty then.
 constexpr int kLeastClosingRounds = 17;
 
+constexpr size_t kSmallPass = 16 * 1024;
+constexpr std::chrono::microseconds kTrickleInterval{500};
+// A pipe holds what a fast writer of short lines writes in that time.
+constexpr std::chrono::microseconds kGatherTime{150};
+
 std::string StoredName(const std::string& container, LogStream stream) {
   return kStoredPrefix + container + "-" + LogStreamName(stream);
 }
@@ -150,20 +155,32 @@ void LogsImpl::RunCommands() {
 
 void LogsImpl::Run() {
   std::array<struct epoll_event, 64> events;
+  std::chrono::steady_clock::time_point last_pass;
   while (!stop_) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
     bool commands = false;
+    size_t taken = 0;
     // One bounded turn for each that has something: a container that writes without end delays the others by one turn.
     for (int i = 0; i < count; ++i) {
       const auto* source = static_cast<const Source*>(events[static_cast<size_t>(i)].data.ptr);
       if (source->container != nullptr) {
-        source->container->Turn(source->stream, workspace_);
+        taken += source->container->Turn(source->stream, workspace_);
       } else {
         commands = true;
       }
     }
     // Afterwards, since they may remove a container that is among the events.
-    if (commands) RunCommands();
+    if (commands) {
+      RunCommands();
+      continue;
+    }
+    // A container that writes line by line would wake this thread for every one of them. While output comes in small
+    // pieces one right after the other, some of it is let gather in the pipes; with none there is nothing to wake up
+    // for.
+    const auto now = std::chrono::steady_clock::now();
+    const bool trickle = taken < kSmallPass && now < last_pass + kTrickleInterval;
+    if (trickle) std::this_thread::sleep_for(kGatherTime);
+    last_pass = trickle ? now + kGatherTime : now;
   }
 }
 
@@ -272,7 +289,7 @@ void LogsImpl::Close(const std::string& name, int grace_milliseconds) {
       const auto entry = entries_.find(name);
       known = entry != entries_.end();
       if (!known) return;
-      for (const LogStream stream : kLogStreams) more |= entry->second.log->Turn(stream, workspace_);
+      for (const LogStream stream : kLogStreams) more |= entry->second.log->Turn(stream, workspace_) > 0;
     });
   }
   if (!known) return;
