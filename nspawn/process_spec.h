@@ -76,7 +76,7 @@ struct NamespaceTarget {
 
 struct ProcessSpec {
   std::string container_id;
-  std::vector<std::string> arguments;    // the first is the program, looked up in PATH of `environment` in the container
+  std::vector<std::string> arguments;  // the first is the program, looked up in PATH of `environment` in the container
   std::vector<std::string> environment;  // NAME=value
   std::string working_directory;         // made when it is missing; empty is "/"
   User user;
@@ -101,7 +101,8 @@ struct ProcessSpec {
   NamespaceTarget uts;
   // The network namespace comes from the unit (NetworkNamespacePath=).
 
-  // Whose /dev/shm the container shares: the pod's machine (its leader), or the host's, or a new tmpfs.
+  // Whose /dev/shm the container shares: the pod's machine (its leader), or the host's, or a new tmpfs. The inode
+  // number is that of the leader's IPC namespace.
   NamespaceTarget shared_memory;
 
   Capabilities capabilities;

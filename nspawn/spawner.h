@@ -15,7 +15,7 @@
 namespace nspawn {
 
 struct ExecRequest {
-  std::string bundle;  // the container's bundle directory: user, environment, capabilities and so on are taken from there
+  std::string bundle;  // the container's bundle directory: its user, environment, capabilities and so on hold here too
   pid_t pid = 0;       // the container's process, as the host sees it
   std::string cgroup;  // of the container's unit, below /sys/fs/cgroup
   std::vector<std::string> arguments;
@@ -45,10 +45,11 @@ class Spawner {
 
   // Runs a command in a container to its end. Each output stream is kept up to 16 MiB and the rest read and dropped
   // (CRI ExecSync). After the timeout, or when `cancelled`, the process and its children in the container are killed:
-  // kDeadlineExceeded, kCancelled. A command that is not there is an error as in Containers::Start. Thread-safe; calls run side by side.
+  // kDeadlineExceeded, kCancelled. A command that is not there is an error as in Containers::Start. Thread-safe; calls
+  // run side by side.
   virtual base::Result<ProcessOutput> Exec(const ExecRequest& request, std::stop_token cancelled) = 0;
-  // Runs a program on the host to its end, with nothing inherited but what the request says. kDeadlineExceeded after the
-  // timeout, kNotFound when there is no such program.
+  // Runs a program on the host to its end, with nothing inherited but what the request says. kDeadlineExceeded after
+  // the timeout, kNotFound when there is no such program.
   virtual base::Result<ProcessOutput> Run(const ProgramRequest& request) = 0;
   // Becomes readable when the spawner is gone; the daemon cannot go on then.
   virtual int DeathFd() const = 0;

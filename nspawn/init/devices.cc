@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -50,69 +51,80 @@ constexpr std::string_view kHostOnly[] = {"pts",     "shm",  "fd",   "mqueue",  
 constexpr int kDeepest = 8;
 constexpr int kMostNodes = 16384;
 
-// Makes one node in the container's tree, at `path` relative to it, with the mode and the owners of the host's.
-Status MakeNode(int tree, const std::string& path, const struct stat& info, const std::string& host_path) {
-  const size_t slash = path.rfind('/');
-  UniqueFd parent(::openat(tree, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (slash != std::string::npos) {
-    ASSIGN_OR_RETURN(parent, OpenOrCreateInRoot(tree, path.substr(0, slash), PathKind::kDirectory));
-  }
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (::mknodat(parent.get(), name.c_str(), info.st_mode & (S_IFMT | 0777), info.st_rdev) != 0) {
-    if (errno == EEXIST) return base::Ok();
-    return base::ErrnoError("make the device node /dev/" + path + " for " + host_path);
-  }
-  const UniqueFd node(::openat(parent.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!node) return base::ErrnoError("open /dev/" + path);
-  if (::fchownat(node.get(), "", info.st_uid, info.st_gid, AT_EMPTY_PATH) != 0 ||
-      ::fchmodat(parent.get(), name.c_str(), info.st_mode & 0777, 0) != 0) {
-    return base::ErrnoError("set the owner of /dev/" + path);
-  }
-  return base::Ok();
-}
-
 bool IsDevice(mode_t mode) {
   return S_ISCHR(mode) || S_ISBLK(mode);
 }
 
-class HostWalk {
- public:
-  explicit HostWalk(int tree) : tree_(tree) {}
+bool IsHostOnly(std::string_view name) {
+  for (const std::string_view own : kHostOnly) {
+    if (name == own) return true;
+  }
+  return false;
+}
 
-  // Adds the nodes in a directory of the host, all the way down, below `path` of the tree. Links are not followed.
-  Status AddDirectory(int parent, const std::string& name, const std::string& path, bool top, int depth) {
+// Copies device nodes of the host into a container's tree.
+class NodeCopier {
+ public:
+  explicit NodeCopier(int tree) : tree_(tree) {}
+
+  std::vector<BoundDevice> TakeBound() { return std::move(bound_); }
+
+  // Makes one node at `path` of the tree, with the mode and the owners of the host's `name` in `directory`.
+  Status CopyNode(int directory, const std::string& name, const struct stat& info, const std::string& path) {
+    const std::string doing = "make the device node /dev/" + base::Printable(path);
+    const size_t slash = path.rfind('/');
+    UniqueFd parent(::openat(tree_, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (slash != std::string::npos) {
+      ASSIGN_OR_RETURN(parent, OpenOrCreateInRoot(tree_, path.substr(0, slash), PathKind::kDirectory));
+    }
+    const std::string node = slash == std::string::npos ? path : path.substr(slash + 1);
+    if (::mknodat(parent.get(), node.c_str(), info.st_mode & (S_IFMT | 0777), info.st_rdev) != 0) {
+      if (errno == EEXIST) return base::Ok();
+      if (errno != EPERM) return base::ErrnoError(doing);
+      // An empty file first; the host's node is mounted on it when the tree is in its place.
+      if (::mknodat(parent.get(), node.c_str(), S_IFREG | 0600, 0) != 0) return base::ErrnoError(doing);
+      ASSIGN_OR_RETURN(UniqueFd mount, CloneMount(directory, name, false).Wrap(doing));
+      RETURN_IF_ERROR(ChangeMount(mount.get(), 0, MS_PRIVATE, false).Wrap(doing));
+      bound_.push_back({path, std::move(mount)});
+      return base::Ok();
+    }
+    if (::fchownat(parent.get(), node.c_str(), info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+        ::fchmodat(parent.get(), node.c_str(), info.st_mode & 0777, 0) != 0) {
+      return base::ErrnoError(doing);
+    }
+    return base::Ok();
+  }
+
+  // Copies all nodes in a directory of the host, all the way down, to below `path` of the tree. Links are not followed.
+  Status CopyDirectory(int parent, const std::string& name, const std::string& path, int depth = 0) {
+    const bool top = depth == 0;
     UniqueFd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (top ? 0 : O_NOFOLLOW)));
     if (!fd) return base::ErrnoError("open the device directory " + name);
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.get()), &::closedir);
     if (!stream) return base::ErrnoError("read the device directory " + name);
     (void)fd.release();
+    const int directory = ::dirfd(stream.get());
     while (const dirent* entry = ::readdir(stream.get())) {
-      const std::string_view entry_name = entry->d_name;
+      const std::string entry_name = entry->d_name;
       if (entry_name == "." || entry_name == ".." || (top && IsHostOnly(entry_name))) continue;
       struct stat info {};
       // A device may go away at any time.
-      if (::fstatat(::dirfd(stream.get()), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      const std::string entry_path = (path.empty() ? "" : path + "/") + std::string(entry_name);
+      if (::fstatat(directory, entry_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      const std::string entry_path = path.empty() ? entry_name : path + "/" + entry_name;
       if (S_ISDIR(info.st_mode) && depth < kDeepest) {
-        RETURN_IF_ERROR(AddDirectory(::dirfd(stream.get()), entry->d_name, entry_path, false, depth + 1));
+        RETURN_IF_ERROR(CopyDirectory(directory, entry_name, entry_path, depth + 1));
       } else if (IsDevice(info.st_mode)) {
         if (++nodes_ > kMostNodes) return base::Error(base::Code::kResourceExhausted, "the host has too many devices");
-        RETURN_IF_ERROR(MakeNode(tree_, entry_path, info, entry_path));
+        RETURN_IF_ERROR(CopyNode(directory, entry_name, info, entry_path));
       }
     }
     return base::Ok();
   }
 
  private:
-  static bool IsHostOnly(std::string_view name) {
-    for (const std::string_view own : kHostOnly) {
-      if (name == own) return true;
-    }
-    return false;
-  }
-
   int tree_;
   int nodes_ = 0;
+  std::vector<BoundDevice> bound_;
 };
 
 }  // namespace
@@ -140,7 +152,8 @@ Result<UniqueFd> MakeDeviceTree() {
   return tree;
 }
 
-Status AddHostDevices(const ProcessSpec& spec, int device_tree) {
+Result<std::vector<BoundDevice>> AddHostDevices(const ProcessSpec& spec, int device_tree) {
+  NodeCopier copier(device_tree);
   for (const Device& device : spec.devices) {
     const std::string clean = CleanPath(device.container_path);
     constexpr std::string_view kPrefix = "dev/";
@@ -152,15 +165,15 @@ Status AddHostDevices(const ProcessSpec& spec, int device_tree) {
     struct stat info {};
     if (::stat(device.host_path.c_str(), &info) != 0) return base::ErrnoError("device " + device.host_path);
     if (S_ISDIR(info.st_mode)) {
-      RETURN_IF_ERROR(HostWalk(device_tree).AddDirectory(AT_FDCWD, device.host_path, path, true, 0));
+      RETURN_IF_ERROR(copier.CopyDirectory(AT_FDCWD, device.host_path, path));
     } else if (IsDevice(info.st_mode)) {
-      RETURN_IF_ERROR(MakeNode(device_tree, path, info, device.host_path));
+      RETURN_IF_ERROR(copier.CopyNode(AT_FDCWD, device.host_path, info, path));
     } else {
       return base::InvalidArgument("device " + device.host_path + ": not a device node");
     }
   }
-  if (spec.privileged) return HostWalk(device_tree).AddDirectory(AT_FDCWD, "/dev", "", true, 0);
-  return base::Ok();
+  if (spec.privileged) RETURN_IF_ERROR(copier.CopyDirectory(AT_FDCWD, "/dev", ""));
+  return copier.TakeBound();
 }
 
 Result<UniqueFd> OpenNullDevice(int device_tree) {

@@ -15,7 +15,6 @@
 
 #include "base/files.h"
 #include "base/text.h"
-#include "nspawn/init/devices.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/process/namespaces.h"
 
@@ -129,7 +128,7 @@ Status TakeAll(const HostTreeRequest& request, HostTree& tree) {
                          .Wrap("mount " + base::Printable(mount.source) + " at " + base::Printable(mount.destination)));
     tree.mounts.push_back(std::move(clone));
   }
-  RETURN_IF_ERROR(AddHostDevices(spec, request.device_tree));
+  ASSIGN_OR_RETURN(tree.devices, AddHostDevices(spec, request.device_tree));
   if (spec.privileged) {
     ASSIGN_OR_RETURN(tree.cgroup, CloneMount(AT_FDCWD, "/sys/fs/cgroup", true));
     RETURN_IF_ERROR(ChangeMount(tree.cgroup.get(), 0, MS_PRIVATE, true));

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "nspawn/init/devices.h"
 #include "nspawn/process_spec.h"
 
 namespace nspawn {
@@ -22,6 +23,7 @@ struct HostTree {
   std::string work_directory;
   // One for each of ProcessSpec::mounts, with its propagation and read-only attributes.
   std::vector<base::UniqueFd> mounts;
+  std::vector<BoundDevice> devices;
   // Present when the container shares it.
   base::UniqueFd shared_memory;
   // Present for a privileged container: the host's /sys/fs/cgroup.

@@ -66,6 +66,10 @@ Status MountSystem(int root, OwnFilesystems& own, HostTree& tree) {
   const int memory = tree.shared_memory ? tree.shared_memory.get() : own.shared_memory.get();
   RETURN_IF_ERROR(MountAt(memory, own.devices.get(), "shm"));
 
+  for (const BoundDevice& device : tree.devices) {
+    RETURN_IF_ERROR(MountAt(device.mount.get(), own.devices.get(), device.path.c_str()));
+  }
+
   ASSIGN_OR_RETURN(const UniqueFd sys, MakeTopDirectory(root, "sys"));
   RETURN_IF_ERROR(AttachMount(own.sys.get(), sys.get()).Wrap("/sys"));
   return MountAt(tree.cgroup ? tree.cgroup.get() : own.cgroup.get(), own.sys.get(), "fs/cgroup");

@@ -96,6 +96,13 @@ Status InstallSeccomp(std::string_view filter) {
   return base::Ok();
 }
 
+// Takes errno. It is the pod's author who can mend what is wrong with a path.
+Error WorkingDirectoryError(const std::string& directory) {
+  const bool wrong = errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
+  Error error = base::ErrnoError("enter the working directory " + base::Printable(directory));
+  return wrong ? std::move(error).WithCode(Code::kInvalidArgument) : error;
+}
+
 // A working directory outside of the root, which a leaked descriptor could have led to, has no absolute name.
 Status CheckWorkingDirectory() {
   char name[PATH_MAX];
@@ -124,8 +131,7 @@ Status BecomeUser(const Execution& execution) {
   const std::string directory = spec.working_directory.empty() ? "/" : spec.working_directory;
   // As root first; where root may not enter (a file server that maps it to nobody), the user may.
   const bool entered = ::chdir(directory.c_str()) == 0;
-  if (!entered && errno != EACCES && errno != EPERM)
-    return base::ErrnoError("enter the working directory " + directory);
+  if (!entered && errno != EACCES && errno != EPERM) return WorkingDirectoryError(directory);
 
   RETURN_IF_ERROR(GiveOutput(identity.uid));
   RETURN_IF_ERROR(DropBoundingSet(spec.capabilities.bounding));
@@ -134,7 +140,7 @@ Status BecomeUser(const Execution& execution) {
   if (::setresgid(identity.gid, identity.gid, identity.gid) != 0) return base::ErrnoError("set the group");
   if (::setresuid(identity.uid, identity.uid, identity.uid) != 0) return base::ErrnoError("set the user");
 
-  if (!entered && ::chdir(directory.c_str()) != 0) return base::ErrnoError("enter the working directory " + directory);
+  if (!entered && ::chdir(directory.c_str()) != 0) return WorkingDirectoryError(directory);
   RETURN_IF_ERROR(CheckWorkingDirectory());
 
   ASSIGN_OR_RETURN(HeldCapabilities held, ReadCapabilities());
@@ -247,7 +253,13 @@ Status SetAppArmorProfile(int proc, const std::string& profile) {
   if (!file) file.reset(::openat(proc, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC));
   const std::string doing = "apply the AppArmor profile " + base::Printable(profile, 256);
   if (!file) return base::ErrnoError(doing);
-  return base::WriteAll(file.get(), "exec " + profile).Wrap(doing);
+  Status written = base::WriteAll(file.get(), "exec " + profile);
+  if (written.ok()) return written;
+  if (written.error().number() == EINVAL) {
+    return Error(Code::kFailedPrecondition, doing + ": AppArmor does not run on this host");
+  }
+  if (written.error().number() == ENOENT) return base::NotFound(doing + ": it is not loaded on this host");
+  return std::move(written).Wrap(doing);
 }
 
 Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,

@@ -59,7 +59,7 @@ Result<UniqueFd> CloneMount(int directory, const std::string& path, bool recursi
   if (recursive) flags |= AT_RECURSIVE;
   if (path.empty()) flags |= AT_EMPTY_PATH;
   UniqueFd mount(static_cast<int>(::syscall(SYS_open_tree, directory, path.c_str(), flags)));
-  if (!mount) return base::ErrnoError(path.empty() ? "clone a mount" : "clone the mount of " + path);
+  if (!mount) return base::ErrnoError(path.empty() ? "clone a mount" : "open " + path);
   return mount;
 }
 

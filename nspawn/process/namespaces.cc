@@ -25,13 +25,15 @@ Result<UniqueFd> OpenProc() {
 Result<UniqueFd> OpenNamespace(int proc, int pid, const std::string& kind, uint64_t inode) {
   const std::string path = std::to_string(pid) + "/ns/" + kind;
   UniqueFd fd(::openat(proc, path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return base::ErrnoError("open the " + kind + " namespace of process " + std::to_string(pid));
+  const int number = errno;
   struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return base::ErrnoError("stat /proc/" + path);
-  if (inode != 0 && info.st_ino != inode) {
-    return base::Error(base::Code::kFailedPrecondition,
-                       "the process " + std::to_string(pid) + " whose " + kind + " namespace is to be joined is gone");
+  if (fd && ::fstat(fd.get(), &info) != 0) return base::ErrnoError("stat /proc/" + path);
+  // A zombie has no namespaces any more; another inode number means that another process has the number now.
+  if ((!fd && number == ENOENT) || (fd && inode != 0 && info.st_ino != inode)) {
+    return base::Error(base::Code::kFailedPrecondition, "the process " + std::to_string(pid) + ", whose " + kind +
+                                                            " namespace is to be joined, is gone");
   }
+  if (!fd) return base::Error::FromErrno(number, "open /proc/" + path);
   return fd;
 }
 

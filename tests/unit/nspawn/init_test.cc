@@ -1,0 +1,383 @@
+// The program init, from the bundle to the running container, with this test in the place of the service manager.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/text.h"
+#include "nspawn/capabilities.h"
+#include "nspawn/process_spec.h"
+#include "nspawn/seccomp.h"
+#include "nspawn/start_status.h"
+#include "temporary_directory.h"
+
+namespace nspawn {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Code;
+
+class Init : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "init needs root";
+    // A PID namespace whose first process is one of this test's: init takes the mount namespace of that for the host's.
+    own_pid_namespace_.reset(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+    ASSERT_EQ(::unshare(CLONE_NEWPID), 0);
+    first_ = ::fork();
+    if (first_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      while (true) ::pause();
+    }
+    bundle_ = directory_.path() + "/bundle";
+    fs::create_directories(bundle_ + "/rootfs");
+    fs::create_directories(bundle_ + "/run");
+    directory_.Write("bundle/init", "");
+    for (const char* fifo : {"/stdout", "/stderr"}) {
+      ASSERT_EQ(::mkfifo((bundle_ + fifo).c_str(), 0600), 0);
+    }
+    output_.reset(::open((bundle_ + "/stdout").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    error_.reset(::open((bundle_ + "/stderr").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    ASSERT_NO_FATAL_FAILURE(Listen());
+
+    // A shell and what it needs, as two layers.
+    fs::create_directories(directory_.path() + "/layers/upper");
+    fs::create_directories(directory_.path() + "/layers/work");
+    for (const char* file : {"/bin/sh", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"}) {
+      const std::string copy = directory_.path() + "/layers/first" + file;
+      fs::create_directories(fs::path(copy).parent_path());
+      fs::copy_file(file, copy);
+    }
+    directory_.Write("layers/first/etc/passwd", "root:x:0:0::/root:\nweb:x:1000:1000::/home/web:\n");
+    directory_.Write("layers/first/etc/name", "first");
+    directory_.Write("layers/second/etc/name", "second");
+    spec_.layer_directories = {directory_.path() + "/layers/first", directory_.path() + "/layers/second"};
+    spec_.upper_directory = directory_.path() + "/layers/upper";
+    spec_.work_directory = directory_.path() + "/layers/work";
+    spec_.capabilities.bounding = spec_.capabilities.permitted = kDefaultCapabilities;
+    spec_.environment = {"PATH=/bin"};
+  }
+
+  void TearDown() override {
+    if (first_ <= 0) return;
+    ::kill(first_, SIGKILL);
+    ::waitpid(first_, nullptr, 0);
+    EXPECT_EQ(::setns(own_pid_namespace_.get(), CLONE_NEWPID), 0);
+  }
+
+  void Listen() {
+    socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, (bundle_ + "/run/notify").c_str(), sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+
+  // As systemd does for a unit with RootDirectory= and BindReadOnlyPaths=.
+  [[noreturn]] void BecomeUnit() const {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const std::string init = bundle_ + "/init";
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0 ||
+        ::mount(bundle_.c_str(), bundle_.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+        ::mount(INIT_PROGRAM, init.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+        (read_only_ && ::mount(nullptr, init.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) ||
+        ::chdir(bundle_.c_str()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 || ::umount2(".", MNT_DETACH) != 0 ||
+        ::chdir("/") != 0) {
+      ::_exit(99);
+    }
+    const char* const arguments[] = {"/init", nullptr};
+    const char* const environment[] = {"NOTIFY_SOCKET=/run/notify", nullptr};
+    ::execve("/init", const_cast<char**>(arguments), const_cast<char**>(environment));
+    ::_exit(98);
+  }
+
+  // Receives one message, and answers a barrier by closing what comes with it. Nothing when none comes for a while.
+  std::optional<std::string> Receive(int milliseconds) {
+    pollfd poll_socket{socket_.get(), POLLIN, 0};
+    if (::poll(&poll_socket, 1, milliseconds) <= 0) return std::nullopt;
+    char text[4096];
+    iovec data{text, sizeof text};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t length = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    if (length < 0) return std::nullopt;
+    if (const cmsghdr* header = CMSG_FIRSTHDR(&message)) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+      ::close(fd);
+    }
+    return std::string(text, static_cast<size_t>(length));
+  }
+
+  struct Outcome {
+    std::vector<std::string> messages;  // without barriers
+    int init_status = 0;
+    pid_t pid = 0;  // of the container's process
+    int status = 0;
+    std::string output, error;
+    std::string StatusText() const {
+      std::string last;
+      for (const std::string& message : messages) {
+        if (message.compare(0, 7, "STATUS=") == 0) last = message.substr(7);
+      }
+      return last;
+    }
+  };
+
+  // Runs init and, when that started it, the container to its end.
+  Outcome Run(std::vector<std::string> arguments) {
+    spec_.arguments = std::move(arguments);
+    if (spec_.container_id.empty()) spec_.container_id = "test";
+    directory_.Write("bundle/spec", raw_spec_.empty() ? Encode(spec_) : raw_spec_);
+    Outcome outcome;
+    const pid_t init = ::fork();
+    if (init == 0) BecomeUnit();
+    bool init_ended = false;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!init_ended && std::chrono::steady_clock::now() < deadline) {
+      while (const auto message = Receive(20)) {
+        if (*message == "BARRIER=1") continue;
+        outcome.messages.push_back(*message);
+        if (message->compare(0, 8, "MAINPID=") == 0) outcome.pid = std::stoi(message->substr(8));
+        if (on_message_) on_message_(outcome);
+      }
+      init_ended = ::waitpid(init, &outcome.init_status, WNOHANG) == init;
+    }
+    EXPECT_TRUE(init_ended);
+    // The container's process is a child of this test, though of another number here.
+    if (outcome.pid > 0) {
+      EXPECT_GT(::waitpid(-1, &outcome.status, 0), 0) << "the container's process is no child";
+    }
+    outcome.output = Drain(output_.get());
+    outcome.error = Drain(error_.get());
+    return outcome;
+  }
+  Outcome Shell(const std::string& script) { return Run({"sh", "-c", script}); }
+  // The output of a script, or why it did not run.
+  std::string Output(const std::string& script) {
+    const Outcome outcome = Shell(script);
+    return outcome.StatusText() == kStartedStatus ? outcome.output + outcome.error : outcome.StatusText();
+  }
+
+  static std::string Drain(int fifo) {
+    std::string text(1 << 16, '\0');
+    const ssize_t length = ::read(fifo, text.data(), text.size());
+    text.resize(length > 0 ? static_cast<size_t>(length) : 0);
+    return text;
+  }
+  static size_t MountsOfThisNamespace() {
+    return base::Split(*base::ReadFile("/proc/self/mountinfo", 1 << 24), '\n').size();
+  }
+
+  TemporaryDirectory directory_;
+  std::string bundle_;
+  base::UniqueFd own_pid_namespace_, socket_, output_, error_;
+  pid_t first_ = 0;
+  ProcessSpec spec_;
+  std::string raw_spec_;
+  bool read_only_ = true;
+  std::function<void(const Outcome&)> on_message_;
+};
+
+TEST_F(Init, StartsTheProgramAndIsGone) {
+  const Outcome outcome = Shell("echo out; echo err >&2; exit 42");
+  EXPECT_EQ(outcome.init_status, 0);
+  ASSERT_EQ(outcome.messages.size(), 3U);
+  EXPECT_EQ(outcome.messages[0], "MAINPID=" + std::to_string(outcome.pid));
+  EXPECT_EQ(outcome.messages[1], "STATUS=started");
+  EXPECT_EQ(outcome.messages[2], "READY=1");
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 42);
+  EXPECT_EQ(outcome.output, "out\n");
+  EXPECT_EQ(outcome.error, "err\n");
+}
+
+TEST_F(Init, LeavesNoMountOnTheHost) {
+  const size_t before = MountsOfThisNamespace();
+  size_t during = 0;
+  on_message_ = [&](const Outcome&) { during = MountsOfThisNamespace(); };
+  Shell("exit 0");
+  EXPECT_EQ(during, before);
+  EXPECT_EQ(MountsOfThisNamespace(), before);
+}
+
+TEST_F(Init, TheLastLayerIsOnTopAndWritesGoElsewhere) {
+  EXPECT_EQ(Output("read n < /etc/name; echo $n; echo new > /etc/name"), "second\n");
+  EXPECT_EQ(*base::ReadFile(directory_.path() + "/layers/upper/etc/name", 100), "new\n");
+  EXPECT_EQ(*base::ReadFile(directory_.path() + "/layers/second/etc/name", 100), "second");
+}
+
+TEST_F(Init, AHundredAndTwentyLayersFit) {
+  spec_.layer_directories.pop_back();
+  for (int i = 0; i < 119; ++i) {
+    const std::string name = "layers/" + std::to_string(i) + "-with:a,strange\\name-" + std::string(64, 'd');
+    directory_.Write(name + "/etc/name", std::to_string(i) + "\n");
+    spec_.layer_directories.push_back(directory_.path() + "/" + name);
+  }
+  EXPECT_EQ(Output("read n < /etc/name; echo $n"), "118\n");
+}
+
+TEST_F(Init, TheContainerIsTheFirstProcessAndSeesOnlyItself) {
+  EXPECT_EQ(Output("echo $$ /proc/[0-9]*; echo /*; read c < /proc/self/cgroup; cd /; pwd"),
+            "1 /proc/1\n/bin /dev /etc /lib /lib64 /proc /sys\n/\n");
+}
+
+TEST_F(Init, RunsAsTheUserWithOnlyItsCapabilities) {
+  spec_.user.name = "web";
+  spec_.no_new_privileges = true;
+  spec_.working_directory = "/made/for/it";
+  const std::string script =
+      "pwd; echo $HOME; while read k v; do case $k in Uid:|Groups:|CapPrm:|CapBnd:|NoNewPrivs:|SigIgn:) echo $k $v;; "
+      "esac; done < /proc/self/status; echo again > /dev/stdout";
+  EXPECT_EQ(Output(script),
+            "/made/for/it\n/home/web\nUid: 1000 1000 1000 1000\nGroups: 1000\nSigIgn: 0000000000000000\n"
+            "CapPrm: 0000000000000000\nCapBnd: 00000000a80425fb\nNoNewPrivs: 1\nagain\n");
+}
+
+TEST_F(Init, TheSeccompFilterIsInForce) {
+  const auto program = DefaultSeccompProgram(kDefaultCapabilities);
+  ASSERT_TRUE(program.ok());
+  directory_.Write("bundle/seccomp", std::string(program->begin(), program->end()));
+  spec_.seccomp = true;
+  EXPECT_EQ(Output("while read k v; do case $k in Seccomp:) echo $v;; esac; done < /proc/self/status"), "2\n");
+  fs::remove(bundle_ + "/seccomp");
+  EXPECT_EQ(Output("true").substr(0, 15), "error NotFound:");
+}
+
+TEST_F(Init, AReadOnlyRootIsReadOnly) {
+  spec_.read_only_root = true;
+  spec_.working_directory = "/work";
+  EXPECT_EQ(Output("pwd; echo x 2>/dev/null >/file || echo refused; echo x > /dev/shm/file && echo shared"),
+            "/work\nrefused\nshared\n");
+}
+
+TEST_F(Init, VolumesAreThere) {
+  fs::create_directories(directory_.path() + "/volume");
+  directory_.Write("volume/file", "hello\n");
+  Mount& writable = spec_.mounts.emplace_back();
+  writable.source = directory_.path() + "/volume";
+  writable.destination = "/data/deep";
+  Mount& read_only = spec_.mounts.emplace_back();
+  read_only = spec_.mounts.front();
+  read_only.destination = "/fixed";
+  read_only.read_only = read_only.recursive_read_only = true;
+  EXPECT_EQ(
+      Output("read l < /fixed/file; echo $l; echo x 2>/dev/null > /fixed/x || echo refused; echo y > /data/deep/y"),
+      "hello\nrefused\n");
+  EXPECT_EQ(*base::ReadFile(directory_.path() + "/volume/y", 10), "y\n");
+}
+
+TEST_F(Init, SaysWhatWentWrongAndLeavesNothing) {
+  const auto failure = [&](const std::vector<std::string>& arguments) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(WEXITSTATUS(outcome.init_status), 1);
+    if (outcome.pid > 0) {
+      EXPECT_EQ(WEXITSTATUS(outcome.status), 1);
+    }
+    for (const std::string& message : outcome.messages) EXPECT_NE(message, "READY=1");
+    EXPECT_EQ(outcome.output, "");
+    return outcome.StatusText();
+  };
+  EXPECT_EQ(failure({"nope"}), "error NotFound: exec: \"nope\": executable file not found in $PATH");
+  EXPECT_EQ(failure({"/nope"}), "error NotFound: exec: \"/nope\": stat /nope: no such file or directory");
+  EXPECT_EQ(failure({"/etc/name"}), "error PermissionDenied: exec: \"/etc/name\": permission denied");
+  EXPECT_EQ(failure({}), "error InvalidArgument: no command is given");
+  spec_.user.name = "ghost";
+  EXPECT_EQ(failure({"sh"}), "error InvalidArgument: unable to find user ghost: no matching entries in passwd file");
+  spec_.user.name = "";
+  spec_.mounts.emplace_back().source = "/no/such/source";
+  spec_.mounts.back().destination = "/x";
+  EXPECT_EQ(failure({"sh"}),
+            "error NotFound: mount /no/such/source at /x: open /no/such/source: No such file or directory");
+  spec_.mounts.clear();
+  spec_.mounts.emplace_back().source = directory_.path();
+  spec_.mounts.back().destination = "/x";
+  spec_.mounts.back().uid_mappings = {{0, 0, 1}};
+  EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kUnimplemented);
+  spec_.mounts.clear();
+  spec_.pid = {.kind = NamespaceTarget::Kind::kJoin, .pid = 1, .inode = 1};
+  EXPECT_EQ(failure({"sh"}), "error FailedPrecondition: the process 1, whose pid namespace is to be joined, is gone");
+  spec_.pid = {};
+  spec_.terminal = true;
+  EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kUnimplemented);
+  spec_.terminal = false;
+  spec_.layer_directories.clear();
+  EXPECT_EQ(failure({"sh"}), "error InvalidArgument: root filesystem: the image has no layers");
+  raw_spec_ = "garbage";
+  EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kInvalidArgument);
+}
+
+TEST_F(Init, RefusesToRunWhereTheContainerCouldWriteToIt) {
+  read_only_ = false;
+  const Outcome outcome = Shell("true");
+  EXPECT_EQ(WEXITSTATUS(outcome.init_status), 1);
+  EXPECT_EQ(outcome.StatusText(),
+            "error FailedPrecondition: the program must lie on a read-only mount, out of the containers' reach");
+}
+
+TEST_F(Init, TheProgramOfInitCannotBeWrittenToFromInside) {
+  EXPECT_EQ(Output("exec 3</proc/self/exe; echo hello; echo x 2>/dev/null > /init || true"), "hello\n");
+  // What is executed is init itself.
+  const Outcome outcome = Run({"/proc/self/exe"});
+  EXPECT_EQ(outcome.StatusText(), kStartedStatus);
+  EXPECT_NE(outcome.error.find("there is no $NOTIFY_SOCKET"), std::string::npos) << outcome.error;
+}
+
+TEST_F(Init, JoinsTheNamespacesOfAnotherProcess) {
+  const pid_t pod = ::fork();
+  if (pod == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) != 0 || ::sethostname("pod-name", 8) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
+        ::mount("tmpfs", "/dev/shm", "tmpfs", 0, nullptr) != 0) {
+      ::_exit(1);
+    }
+    (void)base::WriteFileAtomic("/dev/shm/shared", "from the pod\n");
+    (void)base::WriteFileAtomic(directory_.path() + "/made", "");
+    while (true) ::pause();
+  }
+  while (!fs::exists(directory_.path() + "/made")) ::usleep(1000);
+  const auto inode = [pod](const std::string& kind) {
+    struct stat info {};
+    EXPECT_EQ(::stat(("/proc/" + std::to_string(pod) + "/ns/" + kind).c_str(), &info), 0);
+    return static_cast<uint64_t>(info.st_ino);
+  };
+  // Its number in the namespace that init is in.
+  const std::string status = *base::ReadFile("/proc/" + std::to_string(pod) + "/status", 10000);
+  const size_t line = status.find("NSpid:");
+  const int number = std::stoi(status.substr(status.find_last_of('\t', status.find('\n', line))));
+  spec_.uts = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = inode("uts")};
+  spec_.ipc = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = inode("ipc")};
+  spec_.shared_memory = spec_.ipc;
+  spec_.sysctls = {{"kernel.shm_rmid_forced", "1"}};
+  EXPECT_EQ(Output("read n < /proc/sys/kernel/hostname; echo $n; read l < /dev/shm/shared; echo $l; read r < "
+                   "/proc/sys/kernel/shm_rmid_forced; echo $r"),
+            "pod-name\nfrom the pod\n1\n");
+  EXPECT_EQ(*base::ReadFile("/proc/sys/kernel/shm_rmid_forced", 10), "0\n") << "it reached the host";
+  ::kill(pod, SIGKILL);
+  ::waitpid(pod, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace nspawn
