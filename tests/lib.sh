@@ -94,6 +94,7 @@ build_release() {
 install_on() {
   local node=$1 stage crictl
   stage=$(mktemp -d)
+  chmod 755 "$stage"  # it becomes the mode of the node's /
   DESTDIR=$stage cmake --install "$repository/build/release" --strip >/dev/null
   crictl=$("$tests/crictl")
   install -D "$crictl" "$stage/usr/local/bin/crictl"

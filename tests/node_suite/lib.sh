@@ -29,6 +29,9 @@ refused() {
   contains "$output" "$pattern"
 }
 
+# unchanged BEFORE: the node's traces are as they were.
+unchanged() { diff <(sort <<<"$1") <(traces | sort) || fail 'what is on the node has changed'; }
+
 # eventually SECONDS COMMAND…: the command succeeds within that time.
 eventually() {
   local deadline=$((SECONDS + $1))
@@ -81,12 +84,11 @@ ended() { eventually 20 in_state "$1" EXITED; }
 machine_of() { machinectl list --no-legend | awk -v id="${1:0:12}" 'index($1, id) {print $1}'; }
 service_of() { portablectl list --no-legend | awk -v id="${1:0:12}" 'index($1, id) {print $1}'; }
 
-# Everything that a pod or a container may leave behind on the node.
+# Everything that a pod or a container may leave behind on the node. Its slice is the kubelet's.
 traces() {
   machinectl list --no-legend
   portablectl list --no-legend
-  systemctl list-units --all --no-legend --plain '*.service' '*.scope' 'kubepods*' 'machine*' |
-    awk '$1 ~ /^(tests-|kubepods)/ {print $1}'
+  systemctl list-units --all --no-legend --plain 'tests-*' | awk '{print $1}'
   findmnt -rno TARGET
   ls /run/netns 2>/dev/null
   find /var/lib/cni/networks -name '[0-9]*' 2>/dev/null

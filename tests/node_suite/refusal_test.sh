@@ -6,7 +6,7 @@ refused_without_trace() {
   local before
   before=$(traces)
   refused "$@"
-  equals "$before" "$(traces)" 'what is on the node'
+  unchanged "$before"
 }
 
 test_an_unknown_image_is_not_found() {
@@ -31,7 +31,8 @@ twisted() {
   registry_pid=$!
   eventually 5 curl -s -m 1 http://127.0.0.1:5001/healthy
   local status=0
-  crictl rmi "$registry/base:latest" >/dev/null 2>&1 || true
+  # A layer that is here already would not be fetched.
+  crictl rmi --all >/dev/null 2>&1
   refused_without_trace "$2" crictl pull --pull-timeout 10s 127.0.0.1:5001/base:latest || status=1
   kill "$registry_pid"
   lacks "$(crictl images)" 5001
