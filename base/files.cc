@@ -195,7 +195,8 @@ Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, uns
   how.flags = static_cast<unsigned>(flags) | O_CLOEXEC;
   how.mode = mode;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  // EAGAIN: a name on the way was renamed while the kernel resolved it; a bounded number of tries, as openat2(2) advises.
+  // EAGAIN: a name on the way was renamed while the kernel resolved it; a bounded number of tries, as openat2(2)
+  // advises.
   for (int tries = 0; tries < 64; ++tries) {
     const long fd = ::syscall(SYS_openat2, root_fd, path.c_str(), &how, sizeof how);
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));

@@ -17,8 +17,8 @@ Result<std::string> ReadFile(const std::string& path, size_t most);
 // The same for an open descriptor, from its current position.
 Result<std::string> ReadAll(int fd, size_t most, std::string_view name);
 
-// Writes `content` into a new file beside `path`, syncs it, renames it over `path` and syncs the directory: after a crash
-// the file has either its old or its new content. `mode` is used exactly, whatever the umask.
+// Writes `content` into a new file beside `path`, syncs it, renames it over `path` and syncs the directory: after a
+// crash the file has either its old or its new content. `mode` is used exactly, whatever the umask.
 Status WriteFileDurable(const std::string& path, std::string_view content, unsigned mode = 0600);
 // The same without syncing: for files below /run, where only a crash of the process matters.
 Status WriteFileAtomic(const std::string& path, std::string_view content, unsigned mode = 0600);

@@ -5,6 +5,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <vector>
@@ -45,6 +46,7 @@ void Log(LogLevel level, std::string_view message, LogFields fields) {
   if (!StandardErrorIsJournal()) {
     std::string line = "<" + std::to_string(static_cast<int>(level)) + ">" + text;
     for (const auto& [name, value] : fields) line += " " + std::string(name) + "=" + Printable(value);
+    for (const std::string& field : scope_fields) line += " " + Printable(field);
     line += "\n";
     [[maybe_unused]] const ssize_t put = ::write(STDERR_FILENO, line.data(), line.size());
     return;
@@ -60,12 +62,18 @@ void Log(LogLevel level, std::string_view message, LogFields fields) {
   ::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
 }
 
-LogScope::LogScope(std::string_view name, std::string_view value) {
-  scope_fields.push_back(std::string(name) + "=" + std::string(value));
-}
+LogScope::LogScope() : outer_fields_(scope_fields.size()) {}
 
 LogScope::~LogScope() {
-  scope_fields.pop_back();
+  scope_fields.resize(outer_fields_);
+}
+
+void AddLogField(std::string_view name, std::string_view value) {
+  std::string field = std::string(name) + "=" + std::string(value);
+  // Said twice, for example by an RPC and a step of it, once is enough.
+  if (std::find(scope_fields.begin(), scope_fields.end(), field) == scope_fields.end()) {
+    scope_fields.push_back(std::move(field));
+  }
 }
 
 }  // namespace base

@@ -1,6 +1,7 @@
 // The daemon's own log: to the journal with structured fields, or to standard error when that is no journal stream.
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -22,13 +23,19 @@ bool LogEnabled(LogLevel level);
 // LogScopes of this thread are added.
 void Log(LogLevel level, std::string_view message, LogFields fields = {});
 
-// Adds a field to every line that this thread logs while the scope lives, for example the RPC being served.
+// While it lives, fields added by AddLogField() in this thread go with every line that the thread logs.
 class LogScope {
  public:
-  LogScope(std::string_view name, std::string_view value);
+  LogScope();
   ~LogScope();
   LogScope(const LogScope&) = delete;
   LogScope& operator=(const LogScope&) = delete;
+
+ private:
+  size_t outer_fields_;
 };
+
+// Adds a field to the innermost LogScope of this thread, for example the container that an RPC turns out to be about.
+void AddLogField(std::string_view name, std::string_view value);
 
 }  // namespace base

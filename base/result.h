@@ -143,16 +143,15 @@ inline Error Internal(std::string message) {
 #define CRI_NSPAWN_CONCAT(a, b) CRI_NSPAWN_CONCAT_INNER(a, b)
 
 // Leaves the function with the error of `expression` (a Status or Result), else goes on.
-#define RETURN_IF_ERROR(expression)                                     \
-  do {                                                                  \
-    if (auto status_ = (expression); !status_.ok()) {                   \
-      return std::move(status_).error();                                \
-    }                                                                   \
+#define RETURN_IF_ERROR(expression)                   \
+  do {                                                \
+    if (auto status_ = (expression); !status_.ok()) { \
+      return std::move(status_).error();              \
+    }                                                 \
   } while (false)
 
 // Declares or assigns `target` from the value of `expression`, or leaves the function with its error.
-#define ASSIGN_OR_RETURN(target, ...) \
-  ASSIGN_OR_RETURN_INNER(CRI_NSPAWN_CONCAT(result_, __LINE__), target, __VA_ARGS__)
+#define ASSIGN_OR_RETURN(target, ...) ASSIGN_OR_RETURN_INNER(CRI_NSPAWN_CONCAT(result_, __LINE__), target, __VA_ARGS__)
 #define ASSIGN_OR_RETURN_INNER(result, target, ...) \
   auto result = (__VA_ARGS__);                      \
   if (!result.ok()) {                               \

@@ -107,7 +107,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     ASSIGN_OR_RETURN(*record.mutable_log_path(), LogPathOf(sandbox->config(), config));
     *record.mutable_resources() = config.linux().resources();
 
-    const base::LogScope scope("CRI_CONTAINER_ID", record.id());
+    base::AddLogField("CRI_CONTAINER_ID", record.id());
     base::Status created = Create(runtime_, record, *sandbox, *image);
     if (!created.ok()) {
       const base::Status undone = runtime_.RemoveContainer(record.id());

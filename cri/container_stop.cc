@@ -15,7 +15,7 @@ grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v
     if (!found.ok() && found.error().code() == base::Code::kNotFound) return base::Ok();
     if (!found.ok()) return found.error();
     const std::string id = (*found)->id();
-    const base::LogScope scope("CRI_CONTAINER_ID", id);
+    base::AddLogField("CRI_CONTAINER_ID", id);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(id);
     if (!record || record->state() != ContainerRecord::RUNNING) return base::Ok();
@@ -35,6 +35,7 @@ grpc::Status RuntimeService::RemoveContainer(grpc::ServerContext* context, const
     if (!found.ok() && found.error().code() == base::Code::kNotFound) return base::Ok();
     if (!found.ok()) return found.error();
     const std::string id = (*found)->id();
+    base::AddLogField("CRI_CONTAINER_ID", id);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     return runtime_.RemoveContainer(id);
   });

@@ -21,7 +21,7 @@ grpc::Status RuntimeService::UpdateContainerResources(grpc::ServerContext* conte
                                                       v1::UpdateContainerResourcesResponse*) {
   return Answer(RpcKind::kChange, "UpdateContainerResources", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
-    const base::LogScope scope("CRI_CONTAINER_ID", found->id());
+    base::AddLogField("CRI_CONTAINER_ID", found->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());
     if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");

@@ -11,7 +11,7 @@ grpc::Status RuntimeService::ExecuteSync(const grpc::ServerContext& context, con
   return Answer(RpcKind::kQuery, "ExecSync", [&]() -> base::Status {
     if (in.cmd().empty()) return base::InvalidArgument("the command is empty");
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in.container_id()));
-    const base::LogScope scope("CRI_CONTAINER_ID", record->id());
+    base::AddLogField("CRI_CONTAINER_ID", record->id());
     if (record->state() != ContainerRecord::RUNNING) {
       return {base::Code::kFailedPrecondition, "container " + record->id() + " is not running"};
     }

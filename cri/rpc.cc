@@ -16,7 +16,8 @@ grpc::Status ToGrpc(const base::Status& status) {
 }
 
 grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base::Status()>& handler) {
-  const base::LogScope scope("CRI_RPC", rpc);
+  const base::LogScope scope;
+  base::AddLogField("CRI_RPC", rpc);
   const auto begin = std::chrono::steady_clock::now();
   base::Status status;
   try {

@@ -63,7 +63,8 @@ void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
 base::Status Runtime::RemoveContainer(const std::string& id) {
   const auto record = containers.Get(id);
   if (!record) return base::Ok();
-  const base::LogScope scope("CRI_CONTAINER_ID", id);
+  const base::LogScope scope;
+  base::AddLogField("CRI_CONTAINER_ID", id);
   const base::Status marked = containers.Update(id, [](ContainerRecord& container) {
     container.set_state(ContainerRecord::REMOVING);
     return true;

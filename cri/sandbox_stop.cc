@@ -22,7 +22,7 @@ grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const 
   return Answer(RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
     if (!record) return base::Ok();
-    const base::LogScope scope("CRI_SANDBOX_ID", record->id());
+    base::AddLogField("CRI_SANDBOX_ID", record->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
     return runtime_.StopSandbox(record->id(), DeadlineOf(*context));
   });
@@ -33,7 +33,7 @@ grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, cons
   return Answer(RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
     if (!record) return base::Ok();
-    const base::LogScope scope("CRI_SANDBOX_ID", record->id());
+    base::AddLogField("CRI_SANDBOX_ID", record->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
     RETURN_IF_ERROR(runtime_.StopSandbox(record->id(), DeadlineOf(*context)));
     return runtime_.RemoveSandbox(record->id(), DeadlineOf(*context));

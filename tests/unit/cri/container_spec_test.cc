@@ -186,7 +186,8 @@ TEST_F(Spec, ThePodsFilesGiveWayToTheContainersOwnMounts) {
   mount->set_container_path("/etc//hosts");
   mount->set_host_path(directory.path());
   std::vector<std::string> destinations;
-  for (const auto& made : Make()->process.mounts) destinations.push_back(made.destination);
+  const auto spec = Make();
+  for (const auto& made : spec->process.mounts) destinations.push_back(made.destination);
   EXPECT_THAT(destinations, Contains("/etc/resolv.conf"));
   EXPECT_THAT(destinations, Contains("/etc//hosts"));
   EXPECT_THAT(destinations, Not(Contains("/etc/hosts")));

@@ -53,36 +53,46 @@ TEST_F(ServerTest, AStaleSocketIsReplaced) {
   EXPECT_TRUE(Version(*Client()).ok());
 }
 
+// Whether a process of that user and group is served. A bare connection tells: the daemon closes it without a byte,
+// where a served one gets HTTP/2 settings. gRPC's client cannot live in a forked child.
+bool IsServed(const std::string& socket_path, gid_t group, uid_t user) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgroups(0, nullptr) != 0 || ::setgid(group) != 0 || ::setuid(user) != 0) ::_exit(2);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) ::_exit(3);
+    char byte = 0;
+    ::_exit(::read(fd, &byte, 1) == 1 ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_LE(WEXITSTATUS(status), 1) << "the client could not connect at all";
+  return WEXITSTATUS(status) == 0;
+}
+
 TEST_F(ServerTest, AProcessOfAnotherUserIsDisconnectedWhateverTheMode) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to become another user";
   Start();
   ASSERT_EQ(::chmod(Socket().c_str(), 0666), 0);
   ASSERT_EQ(::chmod(node_.directory.path().c_str(), 0755), 0);
-  // A bare connection tells: the daemon closes it without a byte, where a served one gets HTTP/2 settings. gRPC's
-  // client cannot live in a forked child.
-  const auto connects = [&](gid_t group, uid_t user) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      if (::setgroups(0, nullptr) != 0 || ::setgid(group) != 0 || ::setuid(user) != 0) ::_exit(2);
-      const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
-      sockaddr_un address{};
-      address.sun_family = AF_UNIX;
-      Socket().copy(address.sun_path, sizeof address.sun_path - 1);
-      if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) ::_exit(3);
-      char byte = 0;
-      ::_exit(::read(fd, &byte, 1) == 1 ? 0 : 1);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WEXITSTATUS(status);
-  };
-  EXPECT_EQ(connects(65534, 65534), 1);
-  EXPECT_EQ(connects(0, 0), 0);
-  server_.reset();
+  EXPECT_FALSE(IsServed(Socket(), 65534, 65534));
+  EXPECT_TRUE(IsServed(Socket(), 0, 0));
+}
+
+TEST_F(ServerTest, MembersOfTheConfiguredGroupAreServed) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs root to become another user";
   Start(gid_t{65533});
+  struct stat info {};
+  ASSERT_EQ(::stat(Socket().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0660u);
+  EXPECT_EQ(info.st_gid, 65533u);
   ASSERT_EQ(::chmod(Socket().c_str(), 0666), 0);
-  EXPECT_EQ(connects(65533, 65534), 0);
-  EXPECT_EQ(connects(65534, 65534), 1);
+  ASSERT_EQ(::chmod(node_.directory.path().c_str(), 0755), 0);
+  EXPECT_TRUE(IsServed(Socket(), 65533, 65534));
+  EXPECT_FALSE(IsServed(Socket(), 65534, 65534));
 }
 
 TEST_F(ServerTest, ErrorsCarryTheirCodeAndText) {
