@@ -144,17 +144,27 @@ ServiceState ReadService(sdbus::Message& message) {
       if (key == "MainPID") state.main_pid = static_cast<pid_t>(value);
     } else if (contents == "i") {
       const auto value = ReadVariant<int32_t>(message, contents);
-      if (key == "ExecMainCode") state.exit_code = value;
-      if (key == "ExecMainStatus") state.exit_status = value;
+      if (key == "ExecMainCode") {
+        state.exit_code = value;
+      } else if (key == "ExecMainStatus") {
+        state.exit_status = value;
+      }
     } else if (contents == "t") {
       const auto value = ReadVariant<uint64_t>(message, contents);
-      if (key == "ExecMainStartTimestamp") state.started_at = value;
-      if (key == "ExecMainExitTimestamp") state.exited_at = value;
+      if (key == "ExecMainStartTimestamp") {
+        state.started_at = value;
+      } else if (key == "ExecMainExitTimestamp") {
+        state.exited_at = value;
+      }
     } else if (contents == "s") {
       auto value = ReadVariant<std::string>(message, contents);
-      if (key == "Result") state.result = std::move(value);
-      if (key == "StatusText") state.status_text = std::move(value);
-      if (key == "ControlGroup") state.cgroup = std::move(value);
+      if (key == "Result") {
+        state.result = std::move(value);
+      } else if (key == "StatusText") {
+        state.status_text = std::move(value);
+      } else if (key == "ControlGroup") {
+        state.cgroup = std::move(value);
+      }
     } else {
       sdbus::Variant other;
       message >> other;

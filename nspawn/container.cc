@@ -41,6 +41,12 @@ std::string UnitName(const std::string& name) {
   return name + ".service";
 }
 
+// As ReadableName() makes them: it becomes a file, a unit, a portable image and a word of PORTABLE_PREFIXES=.
+bool IsReadableName(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '-' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+}
+
 Status WriteCgroupFile(const std::string& directory, const std::string& file, const std::string& value) {
   const std::string path = directory + "/" + file;
   const base::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -242,6 +248,9 @@ Container SystemdContainers::Describe(const std::string& name, const Record& rec
 }
 
 Status SystemdContainers::Create(const ContainerSpec& asked) {
+  if (!IsReadableName(asked.name)) {
+    return base::InvalidArgument("\"" + base::Printable(asked.name, 80) + "\" is no valid name of a container's unit");
+  }
   ContainerSpec spec = asked;
   if (spec.oom_score_adjust < 0 && !may_lower_oom_score_) {
     std::call_once(oom_score_notice_, [] {
@@ -339,7 +348,12 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   ASSIGN_OR_RETURN(const CgroupFiles files, bundles().ReadCgroupFiles(name));
   RETURN_IF_ERROR(bundles().MarkStarting(name).Wrap(doing));
   auto job = bus_.StartUnit(UnitName(name));
-  if (!job.ok()) return std::move(job).error().Wrap(doing);
+  if (!job.ok()) {
+    // Else it may be starting all the same.
+    const Code code = job.error().code();
+    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded) bundles().ClearStarting(name);
+    return std::move(job).error().Wrap(doing);
+  }
   auto record = records_->Find(name);
   if (!record) return Error(Code::kAborted, doing + ": it was removed meanwhile");
   if (!record->ran) {
@@ -453,9 +467,9 @@ Status SystemdContainers::Update(const std::string& name, const Resources& resou
   if (mapped.files.empty()) return {};
   if (record.ran) return ApplyCgroupFiles(name, mapped.files).Wrap(doing);
   ASSIGN_OR_RETURN(CgroupFiles files, bundles().ReadCgroupFiles(name));
-  for (auto& [file, value] : mapped.files) {
-    std::erase_if(files, [&](const auto& entry) { return entry.first == file; });
-    files.emplace_back(file, value);
+  for (const auto& changed : mapped.files) {
+    std::erase_if(files, [&](const auto& entry) { return entry.first == changed.first; });
+    files.push_back(changed);
   }
   return bundles().WriteCgroupFiles(name, files).Wrap(doing);
 }

@@ -42,7 +42,10 @@ Status MakePauseRoot(const std::string& root, const std::string& pause) {
   const auto names = base::ListDirectory(parent);
   if (!names.ok()) return base::Error(names.error()).Wrap(doing);
   for (const std::string& name : *names) {
-    if (name.starts_with(prefix)) RETURN_IF_ERROR(base::RemoveTree(parent + "/" + name).Wrap(doing));
+    if (!name.starts_with(prefix)) continue;
+    std::string path = parent;
+    path += "/" + name;
+    RETURN_IF_ERROR(base::RemoveTree(path).Wrap(doing));
   }
   const std::string staging = parent + "/" + prefix + base::RandomHex(4);
   RETURN_IF_ERROR(base::MakeDirectories(staging).Wrap(doing));

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "base/files.h"
@@ -49,7 +50,10 @@ class ContainerTest : public testing::Test {
         Containers::Make(bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init", directory_ + "/cgroup"});
     ASSERT_TRUE(containers.ok());
     containers_ = *std::move(containers);
-    containers_->OnExit([this](const std::string& name, const Exit& exit) { exits_.emplace_back(name, exit); });
+    containers_->OnExit([this](const std::string& name, const Exit& exit) {
+      const std::lock_guard lock(exits_mutex_);
+      exits_.emplace_back(name, exit);
+    });
   }
 
   ContainerSpec Spec() {
@@ -99,7 +103,14 @@ class ContainerTest : public testing::Test {
   std::string cgroup_;
   NiceMock<MockBus> bus_;
   std::unique_ptr<Containers> containers_;
-  std::vector<std::pair<std::string, Exit>> exits_;
+  std::vector<std::pair<std::string, Exit>> Exits() {
+    const std::lock_guard lock(exits_mutex_);
+    return exits_;
+  }
+
+ private:
+  std::mutex exits_mutex_;
+  std::vector<std::pair<std::string, Exit>> exits_;  // guarded by exits_mutex_
 };
 
 TEST_F(ContainerTest, CreationAttachesTheBundleByItsExactName) {
@@ -133,6 +144,16 @@ TEST_F(ContainerTest, SecondCreationDoesNotDisturbTheFirst) {
   EXPECT_TRUE(containers_->Find("web").ok());
 }
 
+TEST_F(ContainerTest, NamesThatAreNoUnitNamesAreRefused) {
+  for (const char* name : {"", "../web", "a/b", ".web", "a b", "Web", "-a", "web\nX=1"}) {
+    ContainerSpec spec = Spec();
+    spec.name = name;
+    const auto status = containers_->Create(spec);
+    ASSERT_FALSE(status.ok()) << name;
+    EXPECT_EQ(status.error().code(), Code::kInvalidArgument);
+  }
+}
+
 TEST_F(ContainerTest, BadResourcesAreRefusedBeforeAnythingIsMade) {
   ContainerSpec spec = Spec();
   spec.resources.cpuset_cpus = "x";
@@ -159,7 +180,7 @@ TEST_F(ContainerTest, ProgramThatEndsAtOnceHasStarted) {
   ASSERT_TRUE(started.ok()) << started.error().message();
   EXPECT_EQ(started->state, Container::State::kExited);
   EXPECT_EQ(started->exit.code, 3);
-  ASSERT_EQ(exits_.size(), 1U);
+  ASSERT_EQ(Exits().size(), 1U);
   EXPECT_EQ(*base::ReadFile(cgroup_ + "/cgroup.kill", 10), "1") << "what it left behind is killed";
 }
 
@@ -180,7 +201,7 @@ TEST_F(ContainerTest, WhatInitReportedIsTheErrorOfTheStart) {
   const Error error = StartError();
   EXPECT_EQ(error.code(), Code::kNotFound);
   EXPECT_THAT(error.message(), HasSubstr("exec /bin/nope: No such file or directory"));
-  EXPECT_THAT(exits_, IsEmpty());
+  EXPECT_THAT(Exits(), IsEmpty());
   EXPECT_EQ(containers_->Find("web")->state, Container::State::kCreated);
   EXPECT_EQ(base::ReadFile(directory_ + "/containers/web/starting", 10).error().code(), Code::kNotFound);
 }
@@ -211,11 +232,11 @@ TEST_F(ContainerTest, ExitIsToldOnceAndKept) {
   const ServiceState ended = Ended(CLD_EXITED, 42, "exit-code");
   bus_.Tell(kUnit, ended);
   bus_.Tell(kUnit, ended);
-  ASSERT_EQ(exits_.size(), 1U);
-  EXPECT_EQ(exits_[0].first, "web");
-  EXPECT_EQ(exits_[0].second.code, 42);
-  EXPECT_EQ(exits_[0].second.signal, 0);
-  EXPECT_EQ(exits_[0].second.finished_at, 1'700'000'005'000'000'000);
+  ASSERT_EQ(Exits().size(), 1U);
+  EXPECT_EQ(Exits()[0].first, "web");
+  EXPECT_EQ(Exits()[0].second.code, 42);
+  EXPECT_EQ(Exits()[0].second.signal, 0);
+  EXPECT_EQ(Exits()[0].second.finished_at, 1'700'000'005'000'000'000);
   EXPECT_EQ(*base::ReadFile(cgroup_ + "/cgroup.kill", 10), "1");
 
   // The unit may be unloaded by the time that the daemon comes back.
@@ -236,13 +257,13 @@ TEST_F(ContainerTest, ExitsAreMapped) {
         std::tuple(Ended(CLD_DUMPED, SIGSEGV, "core-dump"), 139, SIGSEGV, false),
         std::tuple(Ended(CLD_KILLED, SIGKILL, "oom-kill"), 137, SIGKILL, true),
         std::tuple(Ended(CLD_EXITED, 1, "oom-kill"), 137, SIGKILL, true)}) {
-    exits_.clear();
     CreateAndStart();
+    const size_t before = Exits().size();
     bus_.Tell(kUnit, state);
-    ASSERT_EQ(exits_.size(), 1U);
-    EXPECT_EQ(exits_[0].second.code, code);
-    EXPECT_EQ(exits_[0].second.signal, signal);
-    EXPECT_EQ(exits_[0].second.oom_killed, oom);
+    ASSERT_EQ(Exits().size(), before + 1);
+    EXPECT_EQ(Exits().back().second.code, code);
+    EXPECT_EQ(Exits().back().second.signal, signal);
+    EXPECT_EQ(Exits().back().second.oom_killed, oom);
     ASSERT_TRUE(containers_->Remove("web").ok());
   }
 }
@@ -260,8 +281,8 @@ TEST_F(ContainerTest, ContainerCannotHideItsExitByChangingTheStatusText) {
   state.exit_code = CLD_EXITED;
   state.exit_status = 5;
   bus_.Tell(kUnit, state);
-  ASSERT_EQ(exits_.size(), 1U);
-  EXPECT_EQ(exits_[0].second.code, 5);
+  ASSERT_EQ(Exits().size(), 1U);
+  EXPECT_EQ(Exits()[0].second.code, 5);
 }
 
 TEST_F(ContainerTest, StopSendsTheContainersOwnSignalAndWaits) {
@@ -310,7 +331,7 @@ TEST_F(ContainerTest, StopRefusesUnknownSignals) {
 
 TEST_F(ContainerTest, RemovalTakesEverythingAndIsRepeatable) {
   CreateAndStart();
-  const std::jthread kernel = KernelThatKills();
+  std::jthread kernel = KernelThatKills();
   {
     const testing::InSequence sequence;
     EXPECT_CALL(bus_, StopUnit(kUnit));
@@ -323,7 +344,8 @@ TEST_F(ContainerTest, RemovalTakesEverythingAndIsRepeatable) {
   EXPECT_FALSE(bus_.Watches(kUnit));
   EXPECT_TRUE(containers_->Remove("web").ok());
   EXPECT_TRUE(containers_->Remove("there-is-none").ok());
-  EXPECT_EQ(exits_.size(), 1U);
+  kernel.join();
+  EXPECT_EQ(Exits().size(), 1U);
 }
 
 TEST_F(ContainerTest, RemovalGoesOnWhereACrashEndedIt) {
@@ -368,7 +390,7 @@ TEST_F(ContainerTest, NewRunOfTheDaemonFindsWhatThereIs) {
   EXPECT_EQ(list->at("web").cgroup, "/test.slice/web.service");
   EXPECT_EQ(list->at("never-started").state, Container::State::kCreated);
   bus_.Tell(kUnit, Ended(CLD_EXITED, 1, "exit-code"));
-  EXPECT_EQ(exits_.size(), 1U);
+  EXPECT_EQ(Exits().size(), 1U);
   EXPECT_EQ(containers_->List()->at("web").exit.code, 1);
 }
 
@@ -378,7 +400,7 @@ TEST_F(ContainerTest, EndWhileTheDaemonWasAwayIsFoundAndNotAnnounced) {
   ON_CALL(bus_, GetService(kUnit)).WillByDefault(Return(base::Result<ServiceState>(Ended(CLD_EXITED, 0))));
   EXPECT_EQ(containers_->Find("web")->state, Container::State::kExited);
   EXPECT_EQ(containers_->Find("web")->exit.code, 0);
-  EXPECT_THAT(exits_, IsEmpty());
+  EXPECT_THAT(Exits(), IsEmpty());
 }
 
 TEST_F(ContainerTest, EndThatNobodySawHasAnUnknownExitCode) {
@@ -454,7 +476,7 @@ TEST_F(ContainerTest, SignalsAfterTheContainersAreGoneAreHarmless) {
   CreateAndStart();
   containers_.reset();
   bus_.Tell(kUnit, Ended(CLD_EXITED, 1));
-  EXPECT_THAT(exits_, IsEmpty());
+  EXPECT_THAT(Exits(), IsEmpty());
 }
 
 }  // namespace
