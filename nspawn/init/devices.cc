@@ -110,7 +110,9 @@ class NodeCopier {
       struct stat info {};
       // A device may go away at any time.
       if (::fstatat(directory, entry_name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      const std::string entry_path = path.empty() ? entry_name : path + "/" + entry_name;
+      std::string entry_path = path;
+      if (!entry_path.empty()) entry_path += '/';
+      entry_path += entry_name;
       if (S_ISDIR(info.st_mode) && depth < kDeepest) {
         RETURN_IF_ERROR(CopyDirectory(directory, entry_name, entry_path, depth + 1));
       } else if (IsDevice(info.st_mode)) {

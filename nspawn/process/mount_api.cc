@@ -46,7 +46,7 @@ Result<UniqueFd> NewFilesystem(const std::string& type, const FilesystemOptions&
   for (const auto& [key, value] : options) {
     const long result = value.empty() ? FsConfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr)
                                       : FsConfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str());
-    if (result != 0) return ContextError(context.get(), doing + ": option " + key);
+    if (result != 0) return ContextError(context.get(), "option " + key).Wrap(doing);
   }
   if (FsConfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) return ContextError(context.get(), doing);
   UniqueFd mount(static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));

@@ -19,6 +19,8 @@ void operator delete(void* memory, std::size_t /*size*/) noexcept {
   std::free(memory);
 }
 
+// The names are those of the C++ library.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 namespace std {
 
 [[noreturn]] void __throw_length_error(const char* /*what*/) {
@@ -46,3 +48,4 @@ namespace std {
 }
 
 }  // namespace std
+// NOLINTEND(bugprone-reserved-identifier)

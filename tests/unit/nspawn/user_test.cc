@@ -15,6 +15,7 @@
 namespace nspawn {
 namespace {
 
+using namespace std::string_literals;
 using testing::ElementsAre;
 
 constexpr char kPasswd[] =
@@ -202,7 +203,7 @@ TEST(ForEachLine, LeavesOutALineThatIsTooLong) {
 
 TEST(ForEachLine, EndsOnAnyInput) {
   std::mt19937 random(1);  // NOLINT: the same input in every run
-  const std::string alphabet("\n\n::::,,x0123456789\0\xff ab", 27);
+  const std::string alphabet = "\n\n::::,,x0123456789\0\xff ab"s;
   for (int round = 0; round < 300; ++round) {
     std::string content(random() % 3000, '\0');
     for (char& c : content) c = alphabet[random() % alphabet.size()];
