@@ -76,7 +76,8 @@ base::Result<bool> Catalog::Load(const std::string& folder, Records& records) {
   RETURN_IF_ERROR(base::MakeDirectories(folder, 0700));
   ASSIGN_OR_RETURN(const auto files, base::ListDirectory(folder));
   for (const std::string& file : files) {
-    const std::string path = folder + "/" + file;
+    std::string path = folder;
+    path.append("/").append(file);
     if (file.ends_with(kRecordSuffix)) {
       const auto read = [&]() -> base::Result<ImageRecord> {
         ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kMostRecordBytes));
@@ -109,10 +110,10 @@ Status Catalog::SettleTags() {
   for (const auto& [id, record] : images_) {
     for (const std::string& tag : record.image.tags) newest[tag] = std::max(newest[tag], record.sequence);
   }
-  for (auto& [id, record] : images_) {
-    const size_t lost =
-        std::erase_if(record.image.tags, [&](const std::string& tag) { return newest[tag] != record.sequence; });
-    if (lost > 0) RETURN_IF_ERROR(Write(record));
+  for (auto& image : images_) {
+    ImageRecord& record = image.second;
+    const auto lost = [&](const std::string& tag) { return newest[tag] != record.sequence; };
+    if (std::erase_if(record.image.tags, lost) > 0) RETURN_IF_ERROR(Write(record));
   }
   return base::Ok();
 }

@@ -179,7 +179,8 @@ base::Result<std::vector<RegistryHost>> LoadRegistryHosts(const std::string& dir
       names.insert(names.begin(), domain.substr(0, colon) + "_" + domain.substr(colon + 1) + "_");
     }
     for (const std::string& name : names) {
-      const std::string folder = directory + "/" + name;
+      std::string folder = directory;
+      folder.append("/").append(name);
       auto content = base::ReadFile(folder + "/hosts.toml", kMostFileBytes);
       if (content.ok()) return HostsFile(folder, domain).Load(*content);
       if (content.error().code() != Code::kNotFound) {

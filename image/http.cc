@@ -254,7 +254,8 @@ std::unique_ptr<HttpClient::Session> HttpClient::TakeSession() {
   return session;
 }
 
-base::Result<HttpResponse> HttpClient::Perform(const HttpRequest& request, const BodySink& sink, std::stop_token stop) {
+base::Result<HttpResponse> HttpClient::Perform(const HttpRequest& request, const BodySink& sink,
+                                               const std::stop_token& stop) {
   auto session = TakeSession();
   if (!session->good()) return Error(Code::kResourceExhausted, "out of memory");
   auto result = session->Perform(request, sink, idle_timeout_, stop);

@@ -74,7 +74,7 @@ class HttpClient {
   // off), kDeadlineExceeded (idle or total timeout), kCancelled. No error text holds a header or the query of the URL.
   // Thread-safe; connections are kept for the next request.
   using BodySink = std::function<base::Status(const HttpResponse& head, std::string_view bytes)>;
-  base::Result<HttpResponse> Perform(const HttpRequest& request, const BodySink& sink, std::stop_token stop);
+  base::Result<HttpResponse> Perform(const HttpRequest& request, const BodySink& sink, const std::stop_token& stop);
 
  private:
   class Session;

@@ -22,13 +22,18 @@ bool Same(const Platform& a, const Platform& b) {
          DefaultVariant(a.architecture, a.variant) == DefaultVariant(b.architecture, b.variant);
 }
 
+// The x86-64 psABI's levels, told by the features that processors got last in each.
 int X86Level() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) return 4;
-  if (__builtin_cpu_supports("x86-64-v3")) return 3;
-  if (__builtin_cpu_supports("x86-64-v2")) return 2;
-#endif
+  if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return 1;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("fma")) return 2;
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  return avx512 ? 4 : 3;
+#else
   return 1;
+#endif
 }
 
 }  // namespace

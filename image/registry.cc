@@ -218,8 +218,11 @@ Status Registry::Authenticate(Host& host, const HttpResponse& refusal, const std
   const auto [begin, end] = refusal.headers.equal_range("www-authenticate");
   for (auto header = begin; header != end; ++header) {
     for (Challenge& challenge : ParseChallenges(header->second)) {
-      if (challenge.scheme == "bearer" && challenge.parameters.contains("realm")) bearer = std::move(challenge);
-      if (challenge.scheme == "basic") basic = true;
+      if (challenge.scheme == "basic") {
+        basic = true;
+      } else if (challenge.scheme == "bearer" && challenge.parameters.contains("realm")) {
+        bearer = std::move(challenge);
+      }
     }
   }
   const HostCredentials& credentials = host.credentials;

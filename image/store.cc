@@ -1,6 +1,7 @@
 #include "image/store.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,6 +153,8 @@ base::Result<std::string> DiskStore::Pull(const std::string& reference, const Cr
                                           std::stop_token cancelled) {
   ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
   auto id = PullFrom(parsed, credentials, cancelled);
+  // The buffers of a pull would otherwise stay with the allocator of an idle daemon.
+  ::malloc_trim(0);
   if (id.ok()) return id;
   // Whatever failed, the caller's own stop is the reason.
   Error error = std::move(id).error();
@@ -167,7 +170,7 @@ Status DiskStore::ImportDirectory(const std::string& directory, const std::strin
     if (!image.ok()) return std::move(image).error().Wrap(what);
     const std::string id = image->id();
     RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, stop).Wrap(what));
-    base::Log(base::LogLevel::kInfo, "image import: " + what + " is imported as " + id);
+    base::Log(base::LogLevel::kInfo, std::string("image import: ").append(what).append(" is imported as ").append(id));
   }
   return base::Ok();
 }

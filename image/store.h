@@ -95,10 +95,11 @@ class Store {
   virtual base::Result<std::optional<Image>> Find(const std::string& reference) const = 0;
 
   // Pulls `reference` and gives the image's id. Concurrent pulls of the same blob share one download. An error names
-  // the image, the layer where one is concerned, and the cause: kNotFound (no such repository, tag or platform),
-  // kUnauthenticated and kPermissionDenied, kDataLoss (digest or size differ, broken archive), kUnavailable (the
-  // registry does not answer, or with 5xx or 429), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a
-  // failed pull is left.
+  // the image, the layer where one is concerned, and the cause: kInvalidArgument (no reference, or no container image),
+  // kNotFound (no such repository, tag or platform), kUnauthenticated and kPermissionDenied, kDataLoss (digest or size
+  // differ, broken or hostile archive), kUnavailable (the registry does not answer, or with 5xx or 429), kUnknown (it
+  // breaks the protocol), kUnimplemented (Docker schema 1), kFailedPrecondition (broken hosts.toml), kResourceExhausted
+  // (bounds, disk full), kCancelled. Nothing of a failed pull is left.
   virtual base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
                                          std::stop_token cancelled) = 0;
 
@@ -110,7 +111,7 @@ class Store {
   // live in memory: who has users from an earlier run holds them again before it calls RemoveUnused.
   virtual base::Status Hold(const std::string& id, const std::string& user) = 0;
   virtual void Release(const std::string& user) = 0;
-  // Removes layers that no image and no user needs.
+  // Removes layers that no image and no user needs. Release alone removes nothing: call this after it.
   virtual base::Status RemoveUnused() = 0;
 
   // What the store takes on disk, kept up to date as layers come and go: no walk.

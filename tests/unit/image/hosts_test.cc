@@ -34,6 +34,7 @@ class Hosts : public testing::Test {
   }
   static std::vector<std::string> Urls(const std::vector<RegistryHost>& hosts) {
     std::vector<std::string> out;
+    out.reserve(hosts.size());
     for (const RegistryHost& host : hosts) out.push_back(host.url.ToString());
     return out;
   }

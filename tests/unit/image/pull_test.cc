@@ -636,6 +636,40 @@ TEST_F(Pull, AMirrorWithABadCopyIsLeftForTheRegistry) {
   EXPECT_EQ(*base::ReadFile((*store_->Find(*id))->layer_directories[0] + "/etc/motd", 100), "hello\n");
 }
 
+TEST_F(Pull, ALayerThatRegistriesDoNotDistributeComesFromItsUrl) {
+  TestImage image = MakeImage({TwoFiles()});
+  TestServer elsewhere([&](const TestRequest& request) {
+    EXPECT_EQ(request.Header("authorization"), "");
+    return TestResponse{.body = image.layers[0]};
+  });
+  TestRegistry registry;
+  registry.AllowPlainHttp(root_ + "/hosts");
+  nlohmann::json& layer = image.manifest_json["layers"][0];
+  layer["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+  layer["urls"] = {"file:///etc/passwd", "http://" + elsewhere.authority() + "/layer"};
+  registry.PutManifest("app", "x", image.manifest_type, image.manifest_json.dump());
+  registry.PutBlob(image.config_digest, image.config);
+  const auto id = PullReference(registry.authority() + "/app:x");
+  ASSERT_TRUE(id.ok()) << id.error().message();
+  EXPECT_EQ(elsewhere.requests().size(), 1u);
+}
+
+TEST_F(Pull, AnErrorNamesNoSecretOfARedirect) {
+  const TestImage image = MakeImage({TwoFiles()});
+  TestServer storage([](const TestRequest&) { return TestResponse{.status = 403}; });
+  TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+    if (!request.path.ends_with(image.layer_digests[0])) return std::nullopt;
+    return TestResponse{.status = 307,
+                        .headers = {{"Location", "http://" + storage.authority() + "/d?signature=s3cret"}}};
+  });
+  registry.AllowPlainHttp(root_ + "/hosts");
+  registry.Push("app", "x", image);
+  const auto id = PullReference(registry.authority() + "/app:x");
+  ASSERT_FALSE(id.ok());
+  EXPECT_EQ(id.error().code(), Code::kPermissionDenied);
+  EXPECT_THAT(id.error().message(), Not(HasSubstr("s3cret")));
+}
+
 TEST_F(Pull, Schema1AndOtherArtifactsAreRefusedClearly) {
   TestRegistry registry;
   registry.AllowPlainHttp(root_ + "/hosts");

@@ -15,7 +15,11 @@ void Require(archive* writer, int outcome) {
 }
 
 void AddFilter(archive* writer, Compression compression) {
-  if (compression == Compression::kGzip) Require(writer, archive_write_add_filter_gzip(writer));
+  if (compression == Compression::kGzip) {
+    Require(writer, archive_write_add_filter_gzip(writer));
+    // Without the current time the same content has the same digest.
+    Require(writer, archive_write_set_filter_option(writer, "gzip", "timestamp", nullptr));
+  }
   if (compression == Compression::kZstd) Require(writer, archive_write_add_filter_zstd(writer));
 }
 
