@@ -247,6 +247,21 @@ Container SystemdContainers::Describe(const std::string& name, const Record& rec
   return container;
 }
 
+// The directories of the overlay's upper layer. The root directory of what the container sees has the mode of the upper
+// one.
+Status MakeWritableLayer(const ProcessSpec& spec) {
+  if (!spec.upper_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.upper_directory, 0755));
+  if (!spec.work_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.work_directory, 0700));
+  return {};
+}
+
+Status RemoveWritableLayer(const ProcessSpec& spec) {
+  for (const std::string& directory : {spec.work_directory, spec.upper_directory}) {
+    if (!directory.empty()) RETURN_IF_ERROR(base::RemoveTree(directory));
+  }
+  return {};
+}
+
 Status SystemdContainers::Create(const ContainerSpec& asked) {
   if (!IsReadableName(asked.name)) {
     return base::InvalidArgument("\"" + base::Printable(asked.name, 80) + "\" is no valid name of a container's unit");
@@ -263,10 +278,16 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   spec.process.oom_score_adjust = spec.oom_score_adjust;
   ASSIGN_OR_RETURN(const ResourceSettings resources, MapResources(spec.resources));
   ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init));
+  // The bundle comes first: it says what else there is.
   RETURN_IF_ERROR(bundles().Write(spec, unit_text, resources.files));
-  if (auto status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile); !status.ok()) {
+  Status status = MakeWritableLayer(spec.process);
+  if (status.ok()) {
+    status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile);
     // It may be attached all the same, when the answer was lost.
-    if (status.error().code() != Code::kInvalidArgument) (void)Detach(spec.name);
+    if (!status.ok() && status.error().code() != Code::kInvalidArgument) (void)Detach(spec.name);
+  }
+  if (!status.ok()) {
+    (void)RemoveWritableLayer(spec.process);
     (void)bundles().Remove(spec.name);
     return std::move(status).Wrap("creating container " + spec.name);
   }
@@ -442,11 +463,7 @@ Status SystemdContainers::Remove(const std::string& name) {
   }
   bus_.Unwatch(UnitName(name));
   // The bundle goes last: it says what else there is.
-  if (const auto spec = bundles().ReadSpec(name); spec.ok()) {
-    for (const std::string& directory : {spec->work_directory, spec->upper_directory}) {
-      if (!directory.empty()) RETURN_IF_ERROR(base::RemoveTree(directory).Wrap(doing));
-    }
-  }
+  if (const auto spec = bundles().ReadSpec(name); spec.ok()) RETURN_IF_ERROR(RemoveWritableLayer(*spec).Wrap(doing));
   RETURN_IF_ERROR(bundles().Remove(name).Wrap(doing));
   records_->Erase(name);
   return {};
