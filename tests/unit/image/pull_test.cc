@@ -389,6 +389,7 @@ TEST_F(Pull, ConcurrentPullsFetchEachLayerOnce) {
   registry.AllowPlainHttp(root_ + "/hosts");
   registry.Push("app", "x", image);
   std::vector<std::thread> threads;
+  threads.reserve(6);
   std::atomic<int> good{0};
   for (int i = 0; i < 6; ++i) {
     threads.emplace_back([&] {

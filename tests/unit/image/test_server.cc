@@ -82,7 +82,7 @@ bool SendResponse(int fd, const TestResponse& response) {
   std::string head = "HTTP/1.1 " + std::to_string(response.status) + " Status\r\n";
   bool has_length = false;
   for (const auto& [name, value] : response.headers) {
-    head += name + ": " + value + "\r\n";
+    head.append(name).append(": ").append(value).append("\r\n");
     has_length = has_length || name == "Content-Length";
   }
   if (!has_length) head += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";

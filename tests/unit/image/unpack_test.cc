@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -12,6 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "base/files.h"
 #include "tar_builder.h"
@@ -166,6 +169,43 @@ TEST_F(Unpack, WhiteoutsBecomeThoseOfOverlayfs) {
   EXPECT_EQ(Xattr("dir", "trusted.overlay.opaque"), std::nullopt);
   EXPECT_THAT(*base::ListDirectory(root_), ElementsAre("dir", "hidden", "top"));
   EXPECT_THAT(*base::ListDirectory(Path("hidden")), ElementsAre("new"));
+}
+
+TEST_F(Unpack, OverlayfsShowsTheLayersAsTheImageMeansThem) {
+  ExpectGood(TarBuilder()
+                 .File("kept", "1")
+                 .File("gone", "1")
+                 .File("dir/old", "1")
+                 .File("merged/old", "1")
+                 .File("changed", "old")
+                 .Finish());
+  const std::string lower = root_;
+  root_ = top_ + "/upper";
+  ASSERT_TRUE(base::MakeDirectories(root_, 0755).ok());
+  ExpectGood(TarBuilder()
+                 .File(".wh.gone", "")
+                 .Directory("dir")
+                 .File("dir/.wh..wh..opq", "")
+                 .File("dir/new", "2")
+                 .File("merged/new", "2")
+                 .File("changed", "new")
+                 .Finish());
+  bool mounted = false;
+  // In a mount namespace that ends with its thread.
+  std::thread mounter([&] {
+    const std::string options = "lowerdir=" + root_ + ":" + lower;
+    mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) == 0 &&
+              ::mkdir((top_ + "/view").c_str(), 0755) == 0 &&
+              ::mount("overlay", (top_ + "/view").c_str(), "overlay", MS_RDONLY, options.c_str()) == 0;
+    if (!mounted) return;
+    root_ = top_ + "/view";
+    EXPECT_THAT(*base::ListDirectory(root_), ElementsAre("changed", "dir", "kept", "merged"));
+    EXPECT_THAT(*base::ListDirectory(Path("dir")), ElementsAre("new"));
+    EXPECT_THAT(*base::ListDirectory(Path("merged")), ElementsAre("new", "old"));
+    EXPECT_EQ(Content("changed"), "new");
+  });
+  mounter.join();
+  if (!mounted) GTEST_SKIP() << "this machine does not let us mount an overlay";
 }
 
 TEST_F(Unpack, AWhiteoutHidesTheLowerLayersAlone) {
