@@ -91,7 +91,7 @@ test_a_privileged_container_has_all_devices_and_capabilities() {
   id=$(started mighty "$pod_id" main '.linux.security_context.privileged = true')
   equals "$(sed -n 's/^CapBnd:\t//p' /proc/1/status)" "$(of_init "$id" CapEff)"
   equals 0 "$(of_init "$id" Seccomp)"
-  inside "$id" mount -t tmpfs none /mnt
+  inside "$id" mount -t tmpfs none /tmp
 }
 
 test_devices_are_denied_unless_given() {
