@@ -11,7 +11,6 @@ namespace {
 
 using base::Code;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 const std::string kDigest = "sha256:" + std::string(64, 'a');
 

@@ -51,6 +51,7 @@ class StoreOnDisk : public testing::Test {
   // Pushes an image of one layer for each text, and pulls it.
   std::string PullImage(const std::string& tag, const std::vector<std::string>& texts) {
     std::vector<std::string> tars;
+    tars.reserve(texts.size());
     for (const std::string& text : texts) tars.push_back(TarBuilder().File(text, text).Finish());
     registry_.Push("app", tag, MakeImage(tars));
     const auto id = store_->Pull(Name(tag), {}, {});

@@ -15,7 +15,7 @@
 namespace image {
 
 // An image as it would be pushed: blobs and manifests by digest.
-struct TestImage {
+struct TestImage {  // NOLINT(bugprone-exception-escape): moving a json value checks an invariant
   std::string config;
   std::string config_digest;  // the image's id
   std::string manifest;
