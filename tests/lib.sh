@@ -82,7 +82,6 @@ build_release() {
   local dependencies
   mapfile -t dependencies < <(sed 's/#.*//; /^[[:space:]]*$/d' "$repository/packaging/build-dependencies")
   need_packages "${dependencies[@]}"
-  say "building; the first time takes minutes"
   # ccache finds what another clone of this repository has compiled.
   export CCACHE_BASEDIR=$repository CCACHE_NOHASHDIR=1
   cd "$repository"
