@@ -15,7 +15,8 @@ class Namespaces {
   explicit Namespaces(std::string directory) : directory_(std::move(directory)) {}
 
   // Makes a network namespace with its loopback device up and pins it at <directory>/<name>; gives that path. Sysctls
-  // ("net.ipv4.ip_forward" or with slashes) are set inside; only names below "net" are taken. Whatever fails, nothing is left.
+  // ("net.ipv4.ip_forward" or with slashes) are set inside; only names below "net" are taken. Whatever fails, nothing
+  // is left.
   base::Result<std::string> Create(const std::string& name,
                                    const std::vector<std::pair<std::string, std::string>>& sysctls);
   // Unpins and removes <directory>/<name>; no error when it does not exist.

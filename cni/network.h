@@ -57,8 +57,8 @@ class Network {
   // the configuration used, so that Detach works after a crash at any point. A plugin's failure undoes the earlier ones
   // (DEL) and comes back with the plugin's name and message.
   virtual base::Result<AttachmentResult> Attach(const Attachment& attachment) = 0;
-  // Detaches by the cached configuration and result; succeeds when there is nothing (left) to detach. Works with an empty
-  // namespace_path when the namespace is gone. On failure the cache entry stays, so that it can be tried again.
+  // Detaches by the cached configuration and result; succeeds when there is nothing (left) to detach. Works with an
+  // empty namespace_path when the namespace is gone. On failure the cache entry stays, so that it can be tried again.
   virtual base::Status Detach(const Attachment& attachment) = 0;
   // The container ids that have cache entries: what a reconciliation compares with the pods there are.
   virtual base::Result<std::vector<std::string>> AttachedIds() const = 0;
