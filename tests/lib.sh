@@ -86,7 +86,7 @@ build_release() {
   export CCACHE_BASEDIR=$repository CCACHE_NOHASHDIR=1
   cd "$repository"
   logged "$repository/build/configure.log" cmake --preset release -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
-  logged "$repository/build/build.log" cmake --build --preset release
+  logged "$repository/build/build.log" cmake --build --preset release -- -k 0
 }
 
 # install_on NODE puts the release build, crictl and the images there, and starts the daemon as a service.

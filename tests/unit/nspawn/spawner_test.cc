@@ -229,7 +229,7 @@ class SpawnerExec : public SpawnerRun {
     if (*pid == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::mount("proc", "/proc", "proc", 0, nullptr);
-      ::sethostname("inside", 6);
+      if (::sethostname("inside", 6) != 0) ::_exit(1);
       ::signal(SIGCHLD, SIG_IGN);  // orphans leave no zombies
       while (true) ::pause();
     }
