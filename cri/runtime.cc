@@ -74,6 +74,10 @@ base::Status Runtime::RemoveContainer(const std::string& id) {
   RETURN_IF_ERROR(parts.containers.Remove(record->name()).Wrap("remove container " + id));
   parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
   parts.images.Release(id);
+  // Layers of an image that was removed while the container used them.
+  if (const base::Status status = parts.images.RemoveUnused(); !status.ok()) {
+    base::Log(LogLevel::kWarning, status.error().message());
+  }
   return containers.Erase(id);
 }
 
