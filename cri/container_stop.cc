@@ -11,30 +11,25 @@ namespace cri {
 grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v1::StopContainerRequest* in,
                                            v1::StopContainerResponse*) {
   return Answer(RpcKind::kChange, "StopContainer", [&]() -> base::Status {
-    const auto found = runtime_.containers.Find(in->container_id());
-    if (!found.ok() && found.error().code() == base::Code::kNotFound) return base::Ok();
-    if (!found.ok()) return found.error();
-    const std::string id = (*found)->id();
+    ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
+    if (!found) return base::Ok();
+    const std::string& id = found->id();
     base::AddLogField("CRI_CONTAINER_ID", id);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(id);
     if (!record || record->state() != ContainerRecord::RUNNING) return base::Ok();
     // The kubelet counts the grace period in seconds; more than a day is a mistake of somebody else's arithmetic.
     const auto grace = std::chrono::seconds(std::clamp<int64_t>(in->timeout(), 0, 24 * 3600));
-    RETURN_IF_ERROR(runtime_.parts.containers.Stop(record->name(), "", grace).Wrap("stop container " + id));
-    ASSIGN_OR_RETURN(const nspawn::Container ended, runtime_.parts.containers.Find(record->name()));
-    runtime_.RecordExit(id, ended.exit);
-    return base::Ok();
+    return runtime_.StopContainer(*record, grace);
   });
 }
 
 grpc::Status RuntimeService::RemoveContainer(grpc::ServerContext* context, const v1::RemoveContainerRequest* in,
                                              v1::RemoveContainerResponse*) {
   return Answer(RpcKind::kChange, "RemoveContainer", [&]() -> base::Status {
-    const auto found = runtime_.containers.Find(in->container_id());
-    if (!found.ok() && found.error().code() == base::Code::kNotFound) return base::Ok();
-    if (!found.ok()) return found.error();
-    const std::string id = (*found)->id();
+    ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
+    if (!found) return base::Ok();
+    const std::string& id = found->id();
     base::AddLogField("CRI_CONTAINER_ID", id);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     return runtime_.RemoveContainer(id);

@@ -8,9 +8,6 @@
 namespace cri {
 namespace {
 
-// Exit code of a container that ended while nobody kept its status, for example at a reboot; as containerd has it.
-constexpr int kUnknownExitCode = 255;
-
 // Failing to clean one thing up must not keep the node from starting; the next start or the kubelet tries again.
 void LogFailure(const base::Status& status) {
   if (!status.ok()) base::Log(base::LogLevel::kError, "reconcile: " + status.error().message());

@@ -68,6 +68,13 @@ class RecordTable {
     return found->second->record;
   }
 
+  // The same, and null when there is none: for what succeeds on records that are gone.
+  base::Result<Snapshot> FindIfAny(const std::string& id) const {
+    auto found = Find(id);
+    if (!found.ok() && found.error().code() == base::Code::kNotFound) return Snapshot();
+    return found;
+  }
+
   std::vector<Snapshot> All() const {
     const std::lock_guard lock(mutex_);
     std::vector<Snapshot> all;

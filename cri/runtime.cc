@@ -60,6 +60,24 @@ void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
   if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_CONTAINER_ID", id}});
 }
 
+base::Status Runtime::StopContainer(const ContainerRecord& record, std::chrono::milliseconds grace) {
+  RETURN_IF_ERROR(parts.containers.Stop(record.name(), "", grace).Wrap("stop container " + record.id()));
+  auto ended = parts.containers.Find(record.name());
+  if (!ended.ok() && ended.error().code() != base::Code::kNotFound) return std::move(ended).error();
+  nspawn::Exit exit;
+  if (ended.ok()) {
+    exit = ended->exit;
+  } else {
+    // Somebody took the bundle away: it does not run, and how it ended nobody can tell.
+    exit.code = kUnknownExitCode;
+    exit.started_at = record.started_at();
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    exit.finished_at = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+  }
+  RecordExit(record.id(), exit);
+  return base::Ok();
+}
+
 base::Status Runtime::RemoveContainer(const std::string& id) {
   const auto record = containers.Get(id);
   if (!record) return base::Ok();
@@ -104,10 +122,7 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
     ASSIGN_OR_RETURN(const Operations::Turn turn, BeginOnContainer(container->id(), deadline));
     const auto current = containers.Get(container->id());
     if (!current || current->state() != ContainerRecord::RUNNING) continue;
-    RETURN_IF_ERROR(parts.containers.Stop(current->name(), "", std::chrono::milliseconds(0))
-                        .Wrap("stop container " + current->id()));
-    ASSIGN_OR_RETURN(const nspawn::Container ended, parts.containers.Find(current->name()));
-    RecordExit(current->id(), ended.exit);
+    RETURN_IF_ERROR(StopContainer(*current, std::chrono::milliseconds(0)));
   }
   // The network goes while the namespace still lives, so that plugins find what they made.
   RETURN_IF_ERROR(DetachNetwork(*record));

@@ -38,6 +38,8 @@ struct Parts {
 
 // What the names of our network namespaces begin with; the machine's name follows.
 inline constexpr char kNamespacePrefix[] = "cri-nspawn-";
+// Exit code of a container that ended while nobody kept its status, for example at a reboot; as containerd has it.
+inline constexpr int kUnknownExitCode = 255;
 
 class Runtime {
  public:
@@ -54,6 +56,9 @@ class Runtime {
   base::Status StopSandbox(const std::string& id, Deadline deadline);
   // Removes a sandbox that StopSandbox has stopped, its containers included. The caller holds the sandbox's turn.
   base::Status RemoveSandbox(const std::string& id, Deadline deadline);
+  // Ends a running container, recording how: the stop signal, then SIGKILL after `grace`. The caller holds the
+  // container's turn.
+  base::Status StopContainer(const ContainerRecord& record, std::chrono::milliseconds grace);
   // Removes a container in whatever state it is. The caller holds the container's turn.
   base::Status RemoveContainer(const std::string& id);
   // Records how a container ended, once, and finishes its log.

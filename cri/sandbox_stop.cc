@@ -5,22 +5,11 @@
 #include "cri/runtime_service.h"
 
 namespace cri {
-namespace {
-
-// The sandbox that `id` names, or null when there is none: stopping and removing what is gone succeeds.
-base::Result<RecordTable<SandboxRecord>::Snapshot> FindOrNothing(Runtime& runtime, const std::string& id) {
-  auto found = runtime.sandboxes.Find(id);
-  if (found.ok()) return *std::move(found);
-  if (found.error().code() == base::Code::kNotFound) return RecordTable<SandboxRecord>::Snapshot();
-  return std::move(found).error();
-}
-
-}  // namespace
 
 grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const v1::StopPodSandboxRequest* in,
                                             v1::StopPodSandboxResponse*) {
   return Answer(RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
-    ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
+    ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
     base::AddLogField("CRI_SANDBOX_ID", record->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
@@ -31,7 +20,7 @@ grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const 
 grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, const v1::RemovePodSandboxRequest* in,
                                               v1::RemovePodSandboxResponse*) {
   return Answer(RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
-    ASSIGN_OR_RETURN(const auto record, FindOrNothing(runtime_, in->pod_sandbox_id()));
+    ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
     base::AddLogField("CRI_SANDBOX_ID", record->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));

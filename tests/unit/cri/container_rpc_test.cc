@@ -197,6 +197,15 @@ TEST_F(ContainerRpc, StopAndRemoveOfWhatIsGoneSucceed) {
   EXPECT_TRUE(Remove(id).ok());
 }
 
+TEST_F(ContainerRpc, AContainerWhoseBundleIsGoneCanStillBeStopped) {
+  const std::string id = Create();
+  ASSERT_TRUE(Start(id).ok());
+  node_.containers.forget_stopped = true;
+  ASSERT_TRUE(Stop(id).ok());
+  EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_EXITED);
+  EXPECT_EQ(StatusOf(id).exit_code(), 255);
+}
+
 TEST_F(ContainerRpc, NothingStartsInAStoppedPod) {
   const std::string id = Create();
   v1::StopPodSandboxRequest request;

@@ -121,6 +121,7 @@ class FakeContainers final : public nspawn::Containers {
   base::Status Stop(const std::string& name, const std::string&, std::chrono::milliseconds grace) override {
     grace_periods.push_back(grace);
     End(name, 143);
+    if (forget_stopped) units.erase(name);
     return base::Ok();
   }
   base::Status Remove(const std::string& name) override {
@@ -150,6 +151,7 @@ class FakeContainers final : public nspawn::Containers {
   }
 
   std::optional<base::Error> create_failure, start_failure;
+  bool forget_stopped = false;
   std::vector<nspawn::ContainerSpec> created;
   std::vector<nspawn::Resources> updates;
   std::vector<std::chrono::milliseconds> grace_periods;

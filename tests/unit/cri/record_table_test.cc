@@ -59,6 +59,9 @@ TEST_F(Table, FindsByTheBeginningOfAnIdUnlessItIsAmbiguous) {
   EXPECT_EQ(table_.Find("ab").error().code(), base::Code::kInvalidArgument);
   EXPECT_EQ(table_.Find("x").error().code(), base::Code::kNotFound);
   EXPECT_EQ(table_.Find("").error().code(), base::Code::kNotFound);
+  ASSERT_TRUE(table_.FindIfAny("x").ok());
+  EXPECT_EQ(*table_.FindIfAny("x"), nullptr);
+  EXPECT_FALSE(table_.FindIfAny("ab").ok());
 }
 
 TEST_F(Table, AWholeIdIsNeverAmbiguous) {
