@@ -77,7 +77,8 @@ base::Status Run(const Config& config) {
                                      ::eventfd_write(bus_lost.get(), 1);
                                    }).Wrap("connect to the system bus"));
   nspawn::MachineOptions machine_options;
-  machine_options.root = config.runtime_directory + "/pause-root";
+  // Not below /run, which an initramfs of Debian mounts noexec: pause is executed there.
+  machine_options.root = config.state_directory + "/pause-root";
   machine_options.pause = CRI_NSPAWN_LIBEXEC "/pause";
   ASSIGN_OR_RETURN(const auto machines, nspawn::Machines::Make(*bus, machine_options));
   nspawn::ContainerOptions container_options;

@@ -46,7 +46,8 @@ struct Machine {
 std::string ReadableName(const std::vector<std::string>& parts, const std::string& id);
 
 struct MachineOptions {
-  std::string root = "/run/cri-nspawn/pause-root";  // directory that all machines share, made when missing
+  // Directory that all machines share, made when missing; not on a file system that is mounted noexec.
+  std::string root = "/var/lib/cri-nspawn/pause-root";
   std::string pause = "/usr/lib/cri-nspawn/pause";  // copied into it
   std::string cgroup_root = "/sys/fs/cgroup";
   std::string proc_root = "/proc";
