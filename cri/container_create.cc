@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/container_spec.h"
@@ -99,8 +100,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     *record.mutable_config() = config;
     const v1::PodSandboxMetadata& pod = sandbox->config().metadata();
     record.set_name(nspawn::ReadableName({pod.namespace_(), pod.name(), config.metadata().name()}, record.id()));
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    record.set_created_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    record.set_created_at(base::NowNanoseconds());
     record.set_state(ContainerRecord::CREATING);
     record.set_image_id(image->id);
     record.set_image_ref(ReferenceOf(*image));

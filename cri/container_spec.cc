@@ -207,10 +207,7 @@ base::Status AddSeccomp(const v1::LinuxContainerSecurityContext& security, nspaw
   if (security.has_seccomp()) {
     type = security.seccomp().profile_type();
   } else {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     const std::string& path = security.seccomp_profile_path();  // what clients before 1.19 send
-#pragma GCC diagnostic pop
     if (path == "unconfined") type = v1::SecurityProfile::Unconfined;
     if (path.rfind("localhost/", 0) == 0) type = v1::SecurityProfile::Localhost;
   }

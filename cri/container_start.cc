@@ -1,5 +1,6 @@
 // StartContainer.
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -57,8 +58,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const 
       container.set_exit_code(kStartErrorExitCode);
       container.set_reason("StartError");
       container.set_message(started.error().message());
-      const auto now = std::chrono::system_clock::now().time_since_epoch();
-      container.set_finished_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+      container.set_finished_at(base::NowNanoseconds());
       return true;
     });
     if (!recorded.ok()) base::Log(base::LogLevel::kWarning, recorded.error().message());

@@ -2,6 +2,7 @@
 
 #include "cri/container_stats.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cri/filters.h"
 #include "cri/rpc.h"
@@ -41,8 +42,7 @@ void FillContainerStats(Runtime& runtime, const ContainerRecord& record, v1::Con
   *attributes.mutable_labels() = record.config().labels();
   *attributes.mutable_annotations() = record.config().annotations();
 
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const int64_t timestamp = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+  const int64_t timestamp = base::NowNanoseconds();
   const auto usage = nspawn::ReadDiskUsage(runtime.containers.Directory(record.id()) + "/upper", kMostLayerEntries);
   if (usage.ok()) {
     v1::FilesystemUsage& layer = *stats.mutable_writable_layer();

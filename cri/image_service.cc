@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "cri/rpc.h"
 
@@ -95,9 +96,8 @@ grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*, const v1::ImageFsIn
                                        v1::ImageFsInfoResponse* out) {
   return Answer(RpcKind::kQuery, "ImageFsInfo", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const image::FilesystemUsage usage, runtime_.parts.images.Usage());
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
     v1::FilesystemUsage& images = *out->add_image_filesystems();
-    images.set_timestamp(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    images.set_timestamp(base::NowNanoseconds());
     images.mutable_fs_id()->set_mountpoint(usage.mountpoint);
     images.mutable_used_bytes()->set_value(usage.used_bytes);
     images.mutable_inodes_used()->set_value(usage.inodes_used);

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cri/runtime.h"
 
@@ -90,8 +91,7 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
     container.set_exit_code(kUnknownExitCode);
     container.set_reason("Unknown");
     container.set_message("the container ended while its status could not be kept");
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    container.set_finished_at(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    container.set_finished_at(base::NowNanoseconds());
     return true;
   });
 }

@@ -1,5 +1,6 @@
 #include "cri/runtime.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace cri {
@@ -71,8 +72,7 @@ base::Status Runtime::StopContainer(const ContainerRecord& record, std::chrono::
     // Somebody took the bundle away: it does not run, and how it ended nobody can tell.
     exit.code = kUnknownExitCode;
     exit.started_at = record.started_at();
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    exit.finished_at = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    exit.finished_at = base::NowNanoseconds();
   }
   RecordExit(record.id(), exit);
   return base::Ok();

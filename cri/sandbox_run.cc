@@ -6,6 +6,7 @@
 #include <climits>
 #include <future>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/rpc.h"
@@ -14,11 +15,6 @@
 
 namespace cri {
 namespace {
-
-int64_t NowNanoseconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
-}
 
 // "/kubepods.slice/kubepods-burstable.slice" → "kubepods-burstable.slice". The kubelet gives a path in the cgroup tree;
 // systemd knows from the name alone where a slice lies.
@@ -190,7 +186,7 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
     record.set_id(base::RandomHex(32));
     *record.mutable_config() = in->config();
     record.set_runtime_handler(in->runtime_handler());
-    record.set_created_at(NowNanoseconds());
+    record.set_created_at(base::NowNanoseconds());
     record.set_state(SandboxRecord::CREATING);
     record.set_machine(nspawn::ReadableName({metadata.namespace_(), metadata.name()}, record.id()));
     ASSIGN_OR_RETURN(*record.mutable_slice(), SliceOf(in->config().linux().cgroup_parent()));
