@@ -88,7 +88,7 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
   return containers.Update(record.id(), [](ContainerRecord& container) {
     container.set_state(ContainerRecord::EXITED);
     container.set_pid(0);
-    container.set_exit_code(kUnknownExitCode);
+    container.set_exit_code(nspawn::kUnknownExitCode);
     container.set_reason("Unknown");
     container.set_message("the container ended while its status could not be kept");
     container.set_finished_at(base::NowNanoseconds());

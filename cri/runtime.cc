@@ -70,7 +70,7 @@ base::Status Runtime::StopContainer(const ContainerRecord& record, std::chrono::
     exit = ended->exit;
   } else {
     // Somebody took the bundle away: it does not run, and how it ended nobody can tell.
-    exit.code = kUnknownExitCode;
+    exit.code = nspawn::kUnknownExitCode;
     exit.started_at = record.started_at();
     exit.finished_at = base::NowNanoseconds();
   }

@@ -38,8 +38,6 @@ struct Parts {
 
 // What the names of our network namespaces begin with; the machine's name follows.
 inline constexpr char kNamespacePrefix[] = "cri-nspawn-";
-// Exit code of a container that ended while nobody kept its status, for example at a reboot; as containerd has it.
-inline constexpr int kUnknownExitCode = 255;
 
 class Runtime {
  public:

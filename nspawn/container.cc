@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -34,8 +35,6 @@ using base::Status;
 constexpr char kProfile[] = "cri-nspawn";
 // How long killed processes may take to be gone; longer means that the kernel holds them.
 constexpr std::chrono::seconds kKillTimeout(10);
-// Of a container whose end nobody saw: its unit was unloaded while the daemon was away.
-constexpr int kUnknownExitCode = 255;
 
 std::string UnitName(const std::string& name) {
   return name + ".service";
@@ -321,9 +320,7 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
     if (record && record->state.started_at == 0 && bundles().IsStarting(name)) {
       Exit unknown;
       unknown.code = kUnknownExitCode;
-      unknown.finished_at =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-              .count();
+      unknown.finished_at = base::NowNanoseconds();
       base::Log(
           base::LogLevel::kWarning,
           "container " + name + " ended while nobody watched, and its unit was unloaded: its exit status is lost");

@@ -55,6 +55,9 @@ struct ContainerSpec {
   std::vector<std::pair<std::string, std::string>> metadata;
 };
 
+// Exit code of a container whose end nobody saw, for example because the node was started anew; as containerd has it.
+inline constexpr int kUnknownExitCode = 255;
+
 // How a container's process ended.
 struct Exit {
   int code = 0;  // 0..255; 128 + signal when a signal ended it

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -116,9 +117,7 @@ base::Result<Statistics> ReadStatistics(const std::string& cgroup, const std::st
   Cgroup files(std::move(directory));
 
   Statistics result;
-  struct timespec now {};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  result.timestamp = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+  result.timestamp = base::NowNanoseconds();
 
   if (const auto stat = files.Read("cpu.stat")) {
     if (const auto microseconds = FindValue(*stat, "usage_usec")) result.cpu_nanoseconds = *microseconds * 1000;
