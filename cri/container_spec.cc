@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/files.h"
 #include "base/text.h"
+#include "cri/container_mounts.h"
+#include "cri/container_namespaces.h"
+#include "cri/container_user.h"
 #include "nspawn/capabilities.h"
 #include "nspawn/seccomp.h"
 
@@ -15,7 +17,6 @@ namespace cri {
 namespace {
 
 using base::InvalidArgument;
-using Kind = nspawn::NamespaceTarget::Kind;
 
 constexpr char kDefaultPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -65,100 +66,11 @@ base::Result<std::vector<std::string>> MakeEnvironment(const v1::ContainerConfig
   return environment;
 }
 
-base::Result<std::optional<uint32_t>> MakeId(bool present, int64_t value, const char* field) {
-  if (!present) return std::optional<uint32_t>();
-  if (value < 0 || value >= UINT32_MAX)
-    return InvalidArgument(std::string(field) + " " + std::to_string(value) + " is out of range");
-  return std::optional<uint32_t>(static_cast<uint32_t>(value));
-}
-
-base::Result<nspawn::User> MakeUser(const v1::LinuxContainerSecurityContext& security,
-                                    const image::ImageConfig& image) {
-  nspawn::User user;
-  const bool named = security.has_run_as_user() || !security.run_as_username().empty();
-  if (security.has_run_as_group() && !named) {
-    return InvalidArgument("run_as_group is set without run_as_user or run_as_username");
-  }
-  ASSIGN_OR_RETURN(user.uid, MakeId(security.has_run_as_user(), security.run_as_user().value(), "run_as_user"));
-  ASSIGN_OR_RETURN(user.gid, MakeId(security.has_run_as_group(), security.run_as_group().value(), "run_as_group"));
-  if (!user.uid) {
-    const std::string& name = security.run_as_username().empty() ? image.user : security.run_as_username();
-    if (HasNul(name)) return InvalidArgument("the user's name holds a NUL");
-    const size_t colon = name.find(':');
-    user.name = name.substr(0, colon);
-    if (colon != std::string::npos) user.group = name.substr(colon + 1);
-  }
-  for (const int64_t group : security.supplemental_groups()) {
-    ASSIGN_OR_RETURN(const auto id, MakeId(true, group, "supplemental group"));
-    user.supplementary_groups.push_back(*id);
-  }
-  user.strict_groups = security.supplemental_groups_policy() == v1::Strict;
-  return user;
-}
-
 // A path without "..", which would lead out of where it was meant to stay.
 bool IsAbsoluteAndPlain(const std::string& path) {
   if (path.empty() || path.front() != '/' || HasNul(path)) return false;
   const auto parts = base::Split(path, '/');
   return std::find(parts.begin(), parts.end(), "..") == parts.end();
-}
-
-base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount) {
-  const std::string where = "mount at \"" + mount.container_path() + "\"";
-  if (mount.container_path().empty() || HasNul(mount.container_path())) {
-    return InvalidArgument(where + ": the container path is empty or holds a NUL");
-  }
-  if (mount.has_image())
-    return base::Error(base::Code::kUnimplemented, where + ": image volumes are not supported yet");
-  if (!mount.uidmappings().empty() || !mount.gidmappings().empty()) {
-    return base::Error(base::Code::kUnimplemented, where + ": id mappings on mounts are not supported yet");
-  }
-  if (mount.host_path().empty() || mount.host_path().front() != '/' || HasNul(mount.host_path())) {
-    return InvalidArgument(where + ": host path \"" + mount.host_path() + "\" is not absolute");
-  }
-  if (mount.recursive_read_only()) {
-    if (!mount.readonly()) return InvalidArgument(where + ": recursive_read_only needs readonly");
-    if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
-      return InvalidArgument(where + ": recursive_read_only needs private propagation");
-    }
-  }
-  // A missing host path is made, as peers do and charts rely on.
-  struct stat info {};
-  if (::stat(mount.host_path().c_str(), &info) != 0) {
-    if (errno != ENOENT) return base::ErrnoError(where + ": host path " + mount.host_path());
-    RETURN_IF_ERROR(base::MakeDirectories(mount.host_path(), 0755).Wrap(where));
-  }
-  nspawn::Mount result;
-  result.source = mount.host_path();
-  result.destination = mount.container_path();
-  result.read_only = mount.readonly();
-  result.recursive_read_only = mount.recursive_read_only();
-  result.propagation = mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL ? nspawn::Propagation::kBidirectional
-                       : mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER
-                           ? nspawn::Propagation::kHostToContainer
-                           : nspawn::Propagation::kPrivate;
-  return result;
-}
-
-base::Status AddMounts(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
-  const v1::ContainerConfig& config = sources.record.config();
-  const auto taken = [&](const std::string& destination) {
-    return std::any_of(config.mounts().begin(), config.mounts().end(), [&](const v1::Mount& mount) {
-      return std::filesystem::path(mount.container_path()).lexically_normal() == destination;
-    });
-  };
-  for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
-    nspawn::Mount mount;
-    mount.source = sources.sandbox_files + "/" + name;
-    mount.destination = std::string("/etc/") + name;
-    mount.read_only = config.linux().security_context().readonly_rootfs();
-    if (!taken(mount.destination)) spec.process.mounts.push_back(std::move(mount));
-  }
-  for (const v1::Mount& mount : config.mounts()) {
-    ASSIGN_OR_RETURN(nspawn::Mount made, MakeMount(mount));
-    spec.process.mounts.push_back(std::move(made));
-  }
-  return base::Ok();
 }
 
 base::Status AddDevices(const v1::ContainerConfig& config, nspawn::ContainerSpec& spec) {
@@ -217,36 +129,6 @@ base::Status AddSeccomp(const v1::LinuxContainerSecurityContext& security, nspaw
   }
   spec.process.seccomp = true;
   ASSIGN_OR_RETURN(spec.seccomp_program, nspawn::DefaultSeccompProgram(spec.process.capabilities.bounding));
-  return base::Ok();
-}
-
-base::Status SetNamespaces(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
-  const v1::NamespaceOption& options = sources.record.config().linux().security_context().namespace_options();
-  const SandboxRecord& sandbox = sources.sandbox;
-  nspawn::ProcessSpec& process = spec.process;
-  const auto pod = [&](uint64_t inode) { return nspawn::NamespaceTarget{Kind::kJoin, sandbox.leader(), inode}; };
-  const bool host_network = sandbox.network_namespace().empty();
-  spec.network_namespace = sandbox.network_namespace();
-  process.uts = host_network ? nspawn::NamespaceTarget{Kind::kHost} : pod(sandbox.uts_namespace());
-  process.ipc = options.ipc() == v1::NODE ? nspawn::NamespaceTarget{Kind::kHost} : pod(sandbox.ipc_namespace());
-  process.shared_memory = options.ipc() == v1::NODE ? nspawn::NamespaceTarget{Kind::kHost} : pod(0);
-  switch (options.pid()) {
-    case v1::POD:
-      process.pid = pod(sandbox.pid_namespace());
-      break;
-    case v1::NODE:
-      process.pid = {Kind::kHost};
-      break;
-    case v1::TARGET:
-      if (sources.target_pid == 0) {
-        return InvalidArgument("the target container \"" + options.target_id() +
-                               "\" of the PID namespace does not run in this pod");
-      }
-      process.pid = {Kind::kJoin, sources.target_pid, 0};
-      break;
-    default:
-      process.pid = {Kind::kNew};
-  }
   return base::Ok();
 }
 
