@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -9,6 +11,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -117,6 +121,53 @@ base::Status MakeAndPin(const std::string& path, const std::vector<Sysctl>& sysc
   return base::Ok();
 }
 
+using Clock = std::chrono::steady_clock;
+
+// A listener whose backlog is full makes the kernel repeat the first segment after one and three seconds.
+constexpr std::chrono::seconds kConnectTimeout(5);
+
+// Runs `action` in a thread of its own, which may leave the host's network namespace for good.
+template <typename Action>
+base::Status RunInThread(Action action) {
+  base::Status status;
+  try {
+    std::thread([&] { status = action(); }).join();
+  } catch (const std::system_error& error) {
+    status = base::Error::FromErrno(error.code().value(), "start a thread");
+  }
+  return status;
+}
+
+// One socket for each address family, of the present network namespace; none where the kernel has no such family.
+using Sockets = std::array<base::UniqueFd, 2>;
+
+base::Status MakeSockets(Sockets& sockets) {
+  constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  sockets[0].reset(::socket(AF_INET, kType, 0));
+  if (!sockets[0]) return base::ErrnoError("open a socket");
+  sockets[1].reset(::socket(AF_INET6, kType, 0));
+  if (!sockets[1] && errno != EAFNOSUPPORT) return base::ErrnoError("open a socket");
+  return base::Ok();
+}
+
+base::Status Connect(int socket, const sockaddr* address, socklen_t length, Clock::time_point deadline) {
+  if (::connect(socket, address, length) == 0) return base::Ok();
+  if (errno != EINPROGRESS) return base::ErrnoError("connect");
+  pollfd poll_socket{socket, POLLOUT, 0};
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    const int ready = ::poll(&poll_socket, 1, left > 0 ? static_cast<int>(left) : 0);
+    if (ready > 0) break;
+    if (ready == 0) return base::Error::FromErrno(ETIMEDOUT, "connect");
+    if (errno != EINTR) return base::ErrnoError("wait for a connection");
+  }
+  int number = 0;
+  socklen_t size = sizeof number;
+  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &number, &size) != 0) return base::ErrnoError("connect");
+  if (number != 0) return base::Error::FromErrno(number, "connect");
+  return base::Ok();
+}
+
 base::Status RemovePath(const std::string& path) {
   // After a start that was interrupted and repeated mounts may be stacked.
   for (int i = 0; i < kMostStackedMounts && ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0; ++i) {
@@ -127,6 +178,40 @@ base::Status RemovePath(const std::string& path) {
 
 }  // namespace
 
+base::Result<base::UniqueFd> ConnectToLoopback(const std::string& path, uint16_t port) {
+  if (port == 0) return base::InvalidArgument("0 is no port");
+  Sockets sockets;
+  if (path.empty()) {
+    RETURN_IF_ERROR(MakeSockets(sockets));
+  } else {
+    const base::UniqueFd space(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!space) return base::ErrnoError("open the network namespace " + path);
+    // A socket stays in the namespace in which it was made.
+    RETURN_IF_ERROR(RunInThread([&]() -> base::Status {
+      if (::setns(space.get(), CLONE_NEWNET) != 0) return base::ErrnoError("join the network namespace " + path);
+      return MakeSockets(sockets);
+    }));
+  }
+  const auto deadline = Clock::now() + kConnectTimeout;
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  base::Status connected = Connect(sockets[0].get(), reinterpret_cast<const sockaddr*>(&v4), sizeof v4, deadline);
+  if (connected.ok()) return std::move(sockets[0]);
+  std::string tried = "127.0.0.1: " + connected.error().message();
+  if (sockets[1]) {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    v6.sin6_addr = in6addr_loopback;
+    connected = Connect(sockets[1].get(), reinterpret_cast<const sockaddr*>(&v6), sizeof v6, deadline);
+    if (connected.ok()) return std::move(sockets[1]);
+    tried += ", [::1]: " + connected.error().message();
+  }
+  return base::Error(base::Code::kUnavailable, "nobody answers on port " + std::to_string(port) + " (" + tried + ")");
+}
+
 base::Result<std::string> Namespaces::Create(const std::string& name,
                                              const std::vector<std::pair<std::string, std::string>>& sysctls) {
   RETURN_IF_ERROR(CheckName(name));
@@ -136,12 +221,7 @@ base::Result<std::string> Namespaces::Create(const std::string& name,
   if (!base::UniqueFd(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444))) {
     return base::ErrnoError("create " + path);
   }
-  base::Status status;
-  try {
-    std::thread([&] { status = MakeAndPin(path, checked); }).join();
-  } catch (const std::system_error& error) {
-    status = base::Error::FromErrno(error.code().value(), "start a thread");
-  }
+  base::Status status = RunInThread([&] { return MakeAndPin(path, checked); });
   if (!status.ok()) {
     (void)RemovePath(path);
     return std::move(status).error();

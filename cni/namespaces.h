@@ -5,9 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace cni {
+
+// A TCP connection (non-blocking, close-on-exec) to `port` on the loopback addresses 127.0.0.1 and, when nobody listens
+// there, ::1 of the network namespace at `path` (empty: the calling process'). kUnavailable when nobody listens on
+// either; kNotFound when there is no such namespace. May wait for a listener that is behind with accepting, some
+// seconds at most. Thread-safe.
+base::Result<base::UniqueFd> ConnectToLoopback(const std::string& path, uint16_t port);
 
 class Namespaces {
  public:

@@ -69,6 +69,9 @@ class LogsImpl : public Logs {
   void DropUnclaimed() override;
   void Close(const std::string& name, int grace_milliseconds) override;
   base::Status Reopen(const std::string& name) override;
+  base::Result<std::unique_ptr<Stream>> Attach(const std::string&, const StreamOptions&) override {
+    return base::Error(base::Code::kUnimplemented, "attaching to containers is not implemented yet");
+  }
   uint64_t DroppedLines() const override { return workspace_.dropped_records.load(std::memory_order_relaxed); }
 
  private:

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "nspawn/fd_store.h"
+#include "nspawn/stream.h"
 
 namespace nspawn {
 
@@ -46,6 +47,13 @@ class Logs {
   // Begins a new file at the same path, between records (ReopenContainerLog, after the kubelet renamed the old one).
   // kFailedPrecondition when the container is not being logged.
   virtual base::Status Reopen(const std::string& name) = 0;
+  // Connects a client to the standard streams of a container that is being logged: it gets the bytes that the container
+  // writes from now on, and its input goes to the container if that has one (Input() is -1 else). Any number of
+  // clients; one that reads too slowly misses output, is told how much in a line of its own among the output, and holds
+  // nobody up. Output and Error end, and Ended() is readable, when Close() has written the last output, or when the
+  // object goes; ExitCode() is 0 then. kFailedPrecondition when the container is not being logged, kInvalidArgument
+  // when the options ask for a terminal and it has none or for `error` and it has one.
+  virtual base::Result<std::unique_ptr<Stream>> Attach(const std::string& name, const StreamOptions& options) = 0;
   // Records that could not be written (disk full), over all containers since start.
   virtual uint64_t DroppedLines() const = 0;
 };

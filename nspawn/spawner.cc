@@ -78,10 +78,10 @@ std::optional<std::string> Receive(int socket, int flags) {
   return std::string(message, static_cast<size_t>(length));
 }
 
-// One stream of a process.
-class Stream {
+// One output stream of a process that is collected to its end.
+class Collector {
  public:
-  Stream(UniqueFd pipe, size_t most) : pipe_(std::move(pipe)), most_(most) {}
+  Collector(UniqueFd pipe, size_t most) : pipe_(std::move(pipe)), most_(most) {}
 
   int fd() const { return pipe_.get(); }
   bool open() const { return static_cast<bool>(pipe_); }
@@ -202,7 +202,7 @@ class Wait {
   }
 
   UniqueFd answers_;
-  Stream output_, error_;
+  Collector output_, error_;
   Bounds bounds_;
   std::optional<Clock::time_point> deadline_;
   std::optional<int> ended_;
@@ -249,6 +249,10 @@ class SpawnerProcess : public Spawner {
     const std::stop_callback on_cancel(cancelled, [&wake] { (void)::eventfd_write(wake.get(), 1); });
     return Execute(spawn, null_.get(), wake.get(),
                    {.timeout = request.timeout, .most_output = kMostExecOutput, .overflow_is_error = false});
+  }
+
+  Result<std::unique_ptr<Stream>> ExecStream(const ExecRequest&, const StreamOptions&) override {
+    return Error(Code::kUnimplemented, "exec with streams is not implemented yet");
   }
 
   Result<ProcessOutput> Run(const ProgramRequest& request) override {

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "nspawn/stream.h"
 
 namespace nspawn {
 
@@ -48,6 +49,13 @@ class Spawner {
   // kDeadlineExceeded, kCancelled. A command that is not there is an error as in Containers::Start. Thread-safe; calls
   // run side by side.
   virtual base::Result<ProcessOutput> Exec(const ExecRequest& request, std::stop_token cancelled) = 0;
+  // Starts a command in a container whose standard streams are the client's; the request's timeout plays no part. With
+  // `terminal` it gets a new terminal of the container's own devpts as its controlling one, which belongs to its user,
+  // and TERM=xterm when the container's environment has no TERM; StreamOptions::error must not be set then:
+  // kInvalidArgument. Streams that the options leave out are /dev/null. Gives the connection back at once: that the
+  // command is not there or the container does not run is told by Ended() and ExitCode(). Thread-safe.
+  virtual base::Result<std::unique_ptr<Stream>> ExecStream(const ExecRequest& request,
+                                                           const StreamOptions& options) = 0;
   // Runs a program on the host to its end, with nothing inherited but what the request says. kDeadlineExceeded after
   // the timeout, kNotFound when there is no such program.
   virtual base::Result<ProcessOutput> Run(const ProgramRequest& request) = 0;

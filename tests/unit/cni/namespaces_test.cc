@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/magic.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "base/fd.h"
@@ -191,6 +193,73 @@ TEST_F(NamespacesTest, ManyThreadsMakeTheirNamespacesAtOnce) {
       EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", 100), std::to_string(100 + i) + "\n");
     });
   }
+}
+
+// A listener on a free port of a loopback address, in the present network namespace.
+struct Listener {
+  explicit Listener(int family) : socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof(sockaddr_in6);
+    if (family == AF_INET) {
+      auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
+      v4->sin_family = AF_INET;
+      v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      length = sizeof *v4;
+    } else {
+      auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
+      v6->sin6_family = AF_INET6;
+      v6->sin6_addr = in6addr_loopback;
+    }
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(socket.get(), any, length), 0);
+    EXPECT_EQ(::listen(socket.get(), 1), 0);
+    EXPECT_EQ(::getsockname(socket.get(), any, &length), 0);
+    port = ntohs(family == AF_INET ? reinterpret_cast<sockaddr_in*>(&address)->sin_port
+                                   : reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
+  }
+  // Whether what is sent through `client` arrives here.
+  bool Hears(int client) const {
+    const base::UniqueFd accepted(::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char byte = 0;
+    return accepted && ::write(client, "x", 1) == 1 && ::read(accepted.get(), &byte, 1) == 1 && byte == 'x';
+  }
+  base::UniqueFd socket;
+  uint16_t port = 0;
+};
+
+TEST_F(NamespacesTest, ALoopbackListenerInsideIsReachedOverEitherProtocol) {
+  const auto path = namespaces_.Create("pod", {});
+  ASSERT_TRUE(path.ok()) << path.error().message();
+  for (const int family : {AF_INET, AF_INET6}) {
+    std::optional<Listener> listener;
+    InNamespace(*path, [&] { listener.emplace(family); });
+    const auto client = ConnectToLoopback(*path, listener->port);
+    ASSERT_TRUE(client.ok()) << client.error().message();
+    EXPECT_TRUE(listener->Hears(client->get()));
+    EXPECT_NE(::fcntl(client->get(), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(::fcntl(client->get(), F_GETFD) & FD_CLOEXEC, 0);
+    // Another namespace has ports of its own.
+    EXPECT_FALSE(ConnectToLoopback("", listener->port).ok());
+  }
+}
+
+TEST(ConnectToLoopback, WithoutANamespaceItIsTheHosts) {
+  const Listener listener(AF_INET);
+  const auto client = ConnectToLoopback("", listener.port);
+  ASSERT_TRUE(client.ok()) << client.error().message();
+  EXPECT_TRUE(listener.Hears(client->get()));
+}
+
+TEST_F(NamespacesTest, APortWhereNobodyListensIsUnavailable) {
+  const auto path = namespaces_.Create("pod", {});
+  ASSERT_TRUE(path.ok()) << path.error().message();
+  const auto client = ConnectToLoopback(*path, 80);
+  ASSERT_FALSE(client.ok());
+  EXPECT_EQ(client.error().code(), base::Code::kUnavailable);
+  EXPECT_THAT(client.error().message(), HasSubstr("port 80"));
+  EXPECT_THAT(client.error().message(), HasSubstr("Connection refused"));
+  EXPECT_EQ(ConnectToLoopback(directory_ + "/gone", 80).error().code(), base::Code::kNotFound);
+  EXPECT_EQ(ConnectToLoopback(*path, 0).error().code(), base::Code::kInvalidArgument);
 }
 
 }  // namespace

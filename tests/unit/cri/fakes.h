@@ -1,6 +1,10 @@
 // Stand-ins for what lies below cri/, that remember what they were asked and fail when told to.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -159,6 +163,48 @@ class FakeContainers final : public nspawn::Containers {
   std::function<void(const std::string&, const nspawn::Exit&)> on_exit;
 };
 
+// The far ends are the test's: what a client writes to Input() arrives at `input`, what is written to `output` and
+// `error` arrives at the client, and End() ends the process.
+class FakeStream final : public nspawn::Stream {
+ public:
+  explicit FakeStream(const nspawn::StreamOptions& options) {
+    if (options.input) MakePipe(input, input_);
+    if (options.output) MakePipe(output_, output);
+    if (options.error) MakePipe(error_, error);
+    ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  }
+  int Input() const override { return input_.get(); }
+  int Output() const override { return output_.get(); }
+  int Error() const override { return error_.get(); }
+  void CloseInput() override { input_.reset(); }
+  base::Status Resize(uint16_t columns, uint16_t rows) override {
+    sizes.emplace_back(columns, rows);
+    return base::Ok();
+  }
+  int Ended() const override { return ended_.get(); }
+  base::Result<int> ExitCode() override { return exit_code; }
+
+  void End(base::Result<int> code) {
+    exit_code = std::move(code);
+    output.reset();
+    error.reset();
+    (void)::eventfd_write(ended_.get(), 1);
+  }
+
+  base::UniqueFd input, output, error;
+  std::vector<std::pair<uint16_t, uint16_t>> sizes;
+  base::Result<int> exit_code = 0;
+
+ private:
+  static void MakePipe(base::UniqueFd& read_end, base::UniqueFd& write_end) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) std::abort();
+    read_end.reset(ends[0]);
+    write_end.reset(ends[1]);
+  }
+  base::UniqueFd input_, output_, error_, ended_;
+};
+
 class FakeLogs final : public nspawn::Logs {
  public:
   base::Status Open(const nspawn::LogTarget& target) override {
@@ -172,9 +218,17 @@ class FakeLogs final : public nspawn::Logs {
     reopened.push_back(name);
     return base::Ok();
   }
+  base::Result<std::unique_ptr<nspawn::Stream>> Attach(const std::string& name,
+                                                       const nspawn::StreamOptions& options) override {
+    if (!open.contains(name)) return base::Error(base::Code::kFailedPrecondition, name + " is not being logged");
+    auto stream = std::make_unique<FakeStream>(options);
+    attached = stream.get();
+    return std::unique_ptr<nspawn::Stream>(std::move(stream));
+  }
   uint64_t DroppedLines() const override { return 0; }
 
   std::optional<base::Error> failure;
+  FakeStream* attached = nullptr;  // the last one; its owner may have ended it
   std::set<std::string> open;
   std::vector<std::string> reopened;
 };
@@ -185,8 +239,17 @@ class FakeSpawner final : public nspawn::Spawner {
     requests.push_back(request);
     return nspawn::ProcessOutput{3, "out", "err"};
   }
+  base::Result<std::unique_ptr<nspawn::Stream>> ExecStream(const nspawn::ExecRequest& request,
+                                                           const nspawn::StreamOptions& options) override {
+    requests.push_back(request);
+    auto stream = std::make_unique<FakeStream>(options);
+    started = stream.get();
+    return std::unique_ptr<nspawn::Stream>(std::move(stream));
+  }
   base::Result<nspawn::ProcessOutput> Run(const nspawn::ProgramRequest&) override { return nspawn::ProcessOutput{}; }
   int DeathFd() const override { return -1; }
+
+  FakeStream* started = nullptr;  // the last one; its owner may have ended it
 
   std::vector<nspawn::ExecRequest> requests;
 };
