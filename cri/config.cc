@@ -17,12 +17,9 @@
 #include <utility>
 #include <vector>
 
-// The parser gives its errors back.
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
-
 #include "base/files.h"
 #include "base/text.h"
+#include "base/toml.h"
 
 namespace cri {
 namespace {

@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
 
 #include "base/files.h"
 #include "base/text.h"
+#include "base/toml.h"
 
 namespace image {
 namespace {

@@ -78,15 +78,19 @@ need_packages() {
 }
 
 # build_release [CMAKE-OPTION…] builds the release preset, with the packages that this needs.
-build_release() {
-  local dependencies
+build_release() { build_preset release "$@"; }
+
+# build_preset PRESET [CMAKE-OPTION…] builds any.
+build_preset() {
+  local preset=$1 dependencies
+  shift
   mapfile -t dependencies < <(sed 's/#.*//; /^[[:space:]]*$/d' "$repository/packaging/build-dependencies")
   need_packages "${dependencies[@]}"
   # ccache finds what another clone of this repository has compiled.
   export CCACHE_BASEDIR=$repository CCACHE_NOHASHDIR=1
   cd "$repository"
-  logged "$repository/build/configure.log" cmake --preset release -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
-  logged "$repository/build/build.log" cmake --build --preset release -- -k 0
+  logged "$repository/build/configure.log" cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
+  logged "$repository/build/build.log" cmake --build --preset "$preset" -- -k 0
 }
 
 # install_on NODE puts the release build, crictl and the images there, and starts the daemon as a service.
