@@ -14,12 +14,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
 #include "base/files.h"
+#include "base/message.h"
 #include "base/text.h"
+#include "nspawn/exec_stream.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/spawner/protocol.h"
 #include "nspawn/start_status.h"
@@ -51,12 +52,21 @@ Result<Pair> MakeSocketPair() {
   return Pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-Result<Pair> MakeOutputPipe() {
+// Our end is non-blocking.
+Result<Pair> MakePipe(int our_end) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return base::ErrnoError("make a pipe");
-  Pair pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  Pair pipe{UniqueFd(ends[our_end]), UniqueFd(ends[1 - our_end])};
   if (::fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) != 0) return base::ErrnoError("make a pipe non-blocking");
   return pipe;
+}
+
+Result<Pair> MakeOutputPipe() {
+  return MakePipe(0);
+}
+
+Result<Pair> MakeInputPipe() {
+  return MakePipe(1);
 }
 
 Result<UniqueFd> MakeMemoryFile(std::string_view content) {
@@ -69,13 +79,9 @@ Result<UniqueFd> MakeMemoryFile(std::string_view content) {
 
 // A message that is there, or nothing: also when the other side has closed.
 std::optional<std::string> Receive(int socket, int flags) {
-  char message[8192];
-  ssize_t length = 0;
-  do {
-    length = ::recv(socket, message, sizeof message, flags);
-  } while (length < 0 && errno == EINTR);
-  if (length <= 0) return std::nullopt;
-  return std::string(message, static_cast<size_t>(length));
+  Result<std::optional<base::Message>> message = base::ReceiveMessage(socket, kLongestAnswer, flags);
+  if (!message.ok() || !*message) return std::nullopt;
+  return std::move((*message)->text);
 }
 
 // One output stream of a process that is collected to its end.
@@ -113,10 +119,6 @@ class Collector {
   std::string text_;
   bool overflown_ = false;
 };
-
-int ExitCode(int status) {
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 std::string Seconds(milliseconds time) {
   std::string text = std::to_string(time.count() / 1000);
@@ -169,7 +171,7 @@ class Wait {
       }
     }
     if (failure_) return *std::move(failure_);
-    return ProcessOutput{ExitCode(*ended_), output_.Take(), error_.Take()};
+    return ProcessOutput{*ended_, output_.Take(), error_.Take()};
   }
 
  private:
@@ -182,13 +184,7 @@ class Wait {
   Status HandleAnswer() {
     const std::optional<std::string> answer = Receive(answers_.get(), MSG_DONTWAIT);
     if (!answer) return Error(Code::kUnavailable, "the spawner is gone");
-    if (std::optional<Error> error = ParseStartError(*answer)) return *std::move(error);
-    const std::string_view text = *answer;
-    const std::optional<uint64_t> status = text.substr(0, kExitPrefix.size()) == kExitPrefix
-                                               ? base::ParseUnsigned(text.substr(kExitPrefix.size()))
-                                               : std::nullopt;
-    if (!status) return base::Internal("the spawner answered \"" + base::Printable(text, 64) + "\"");
-    ended_ = static_cast<int>(*status);
+    ASSIGN_OR_RETURN(ended_, ParseAnswer(*answer));
     deadline_ = Clock::now() + kDrain;
     return base::Ok();
   }
@@ -205,7 +201,7 @@ class Wait {
   Collector output_, error_;
   Bounds bounds_;
   std::optional<Clock::time_point> deadline_;
-  std::optional<int> ended_;
+  std::optional<int> ended_;  // its exit code
   std::optional<Error> failure_;
 };
 
@@ -234,13 +230,7 @@ class SpawnerProcess : public Spawner {
   }
 
   Result<ProcessOutput> Exec(const ExecRequest& request, std::stop_token cancelled) override {
-    if (request.arguments.empty()) return base::InvalidArgument("exec: no command is given");
-    if (HasNul(request.arguments)) return base::InvalidArgument("exec: an argument holds a NUL character");
-    SpawnRequest spawn;
-    spawn.bundle = request.bundle;
-    spawn.pid = request.pid;
-    spawn.cgroup = request.cgroup;
-    spawn.arguments = request.arguments;
+    ASSIGN_OR_RETURN(const SpawnRequest spawn, InContainer(request));
     UniqueFd wake;
     if (cancelled.stop_possible()) {
       wake.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -251,8 +241,27 @@ class SpawnerProcess : public Spawner {
                    {.timeout = request.timeout, .most_output = kMostExecOutput, .overflow_is_error = false});
   }
 
-  Result<std::unique_ptr<Stream>> ExecStream(const ExecRequest&, const StreamOptions&) override {
-    return Error(Code::kUnimplemented, "exec with streams is not implemented yet");
+  Result<std::unique_ptr<Stream>> ExecStream(const ExecRequest& request, const StreamOptions& options) override {
+    ASSIGN_OR_RETURN(SpawnRequest spawn, InContainer(request));
+    spawn.terminal = options.terminal;
+    if (options.terminal) {
+      if (options.error) return base::InvalidArgument("exec: a terminal has no standard error of its own");
+      ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, null_.get(), null_.get(), null_.get()));
+      return ExecWithTerminal(std::move(answers), options);
+    }
+    Pair input, output, error;
+    if (options.input) {
+      ASSIGN_OR_RETURN(input, MakeInputPipe());
+    }
+    if (options.output) {
+      ASSIGN_OR_RETURN(output, MakeOutputPipe());
+    }
+    if (options.error) {
+      ASSIGN_OR_RETURN(error, MakeOutputPipe());
+    }
+    const auto theirs = [&](const Pair& pipe) { return pipe.theirs ? pipe.theirs.get() : null_.get(); };
+    ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, theirs(input), theirs(output), theirs(error)));
+    return ExecWithPipes(std::move(answers), std::move(input.ours), std::move(output.ours), std::move(error.ours));
   }
 
   Result<ProcessOutput> Run(const ProgramRequest& request) override {
@@ -276,42 +285,41 @@ class SpawnerProcess : public Spawner {
   int DeathFd() const override { return process_.get(); }
 
  private:
+  static Result<SpawnRequest> InContainer(const ExecRequest& request) {
+    if (request.arguments.empty()) return base::InvalidArgument("exec: no command is given");
+    if (HasNul(request.arguments)) return base::InvalidArgument("exec: an argument holds a NUL character");
+    SpawnRequest spawn;
+    spawn.bundle = request.bundle;
+    spawn.pid = request.pid;
+    spawn.cgroup = request.cgroup;
+    spawn.arguments = request.arguments;
+    return spawn;
+  }
+
   Result<ProcessOutput> Execute(const SpawnRequest& spawn, int input, int cancelled, const Bounds& bounds) {
+    ASSIGN_OR_RETURN(Pair output, MakeOutputPipe());
+    ASSIGN_OR_RETURN(Pair error, MakeOutputPipe());
+    ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, input, output.theirs.get(), error.theirs.get()));
+    // Only the other ends may stay open, else none of these would ever end.
+    output.theirs.reset();
+    error.theirs.reset();
+    return Wait(std::move(answers), std::move(output.ours), std::move(error.ours), bounds).Run(cancelled);
+  }
+
+  // Sends the request and gives the end from which the answers come.
+  Result<UniqueFd> Send(const SpawnRequest& spawn, int input, int output, int error) {
     const std::string encoded = EncodeRequest(spawn);
     if (encoded.size() > kLongestRequest) {
       return base::InvalidArgument("the arguments and the environment are too long");
     }
     ASSIGN_OR_RETURN(const UniqueFd file, MakeMemoryFile(encoded));
     ASSIGN_OR_RETURN(Pair answers, MakeSocketPair());
-    ASSIGN_OR_RETURN(Pair output, MakeOutputPipe());
-    ASSIGN_OR_RETURN(Pair error, MakeOutputPipe());
-    RETURN_IF_ERROR(Send({answers.theirs.get(), file.get(), input, output.theirs.get(), error.theirs.get()}));
-    // Only the other ends may stay open, else none of these would ever end.
-    answers.theirs.reset();
-    output.theirs.reset();
-    error.theirs.reset();
-    return Wait(std::move(answers.ours), std::move(output.ours), std::move(error.ours), bounds).Run(cancelled);
-  }
-
-  Status Send(const std::array<int, kRequestDescriptors>& descriptors) {
-    char byte = 0;
-    iovec text{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptors)] = {};
-    msghdr message{};
-    message.msg_iov = &text;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptors);
-    std::memcpy(CMSG_DATA(header), descriptors.data(), sizeof descriptors);
-    while (::sendmsg(control_.get(), &message, MSG_NOSIGNAL) < 0) {
-      if (errno == EPIPE || errno == ECONNRESET) return Error(Code::kUnavailable, "the spawner is gone");
-      if (errno != EINTR) return base::ErrnoError("send to the spawner");
+    Status sent = base::SendMessage(control_.get(), "s", {answers.theirs.get(), file.get(), input, output, error});
+    if (!sent.ok()) {
+      if (sent.error().code() == Code::kUnavailable) return Error(Code::kUnavailable, "the spawner is gone");
+      return std::move(sent).error();
     }
-    return base::Ok();
+    return std::move(answers.ours);
   }
 
   UniqueFd control_;

@@ -113,13 +113,14 @@ Status CheckWorkingDirectory() {
   return base::Ok();
 }
 
-// A pipe of ours belongs to the user, who may then open it again as /dev/stdout or /dev/stderr.
-Status GiveOutput(uint32_t uid) {
-  for (const int fd : {1, 2}) {
+// A pipe or a terminal of ours belongs to the user, who may then open it again as /dev/stdin, /dev/tty and so on.
+Status GiveStandardStreams(uint32_t uid) {
+  for (const int fd : {0, 1, 2}) {
     struct stat info {};
-    if (::fstat(fd, &info) != 0) return base::ErrnoError("stat the output");
-    if (S_ISFIFO(info.st_mode) && ::fchown(fd, uid, static_cast<gid_t>(-1)) != 0) {
-      return base::ErrnoError("give the output to the user");
+    if (::fstat(fd, &info) != 0) return base::ErrnoError("stat the standard streams");
+    const bool ours = S_ISFIFO(info.st_mode) || (S_ISCHR(info.st_mode) && ::isatty(fd) == 1);
+    if (ours && info.st_uid != uid && ::fchown(fd, uid, static_cast<gid_t>(-1)) != 0) {
+      return base::ErrnoError("give the standard streams to the user");
     }
   }
   return base::Ok();
@@ -133,7 +134,7 @@ Status BecomeUser(const Execution& execution) {
   const bool entered = ::chdir(directory.c_str()) == 0;
   if (!entered && errno != EACCES && errno != EPERM) return WorkingDirectoryError(directory);
 
-  RETURN_IF_ERROR(GiveOutput(identity.uid));
+  RETURN_IF_ERROR(GiveStandardStreams(identity.uid));
   RETURN_IF_ERROR(DropBoundingSet(spec.capabilities.bounding));
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return base::ErrnoError("keep capabilities");
   if (::setgroups(identity.groups.size(), identity.groups.data()) != 0) return base::ErrnoError("set the groups");
@@ -273,9 +274,14 @@ Error Execute(const Execution& execution) {
     return base::InvalidArgument("no command is given");
   }
   std::vector<std::string> environment = execution.spec.environment;
-  bool has_home = false;
-  for (const std::string& variable : environment) has_home |= variable.compare(0, 5, "HOME=") == 0;
-  if (!has_home) environment.push_back("HOME=" + execution.identity.home);
+  const auto has = [&](std::string_view name) {
+    for (const std::string& variable : environment) {
+      if (variable.compare(0, name.size(), name) == 0) return true;
+    }
+    return false;
+  };
+  if (!has("HOME=")) environment.push_back("HOME=" + execution.identity.home);
+  if (execution.terminal && !has("TERM=")) environment.emplace_back("TERM=xterm");
 
   if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return base::ErrnoError("close descriptors");
   if (Status status = BecomeUser(execution); !status.ok()) return std::move(status).error();

@@ -18,6 +18,7 @@ struct Execution {
   const Identity& identity;
   const std::vector<std::string>& arguments;
   std::string_view seccomp;  // the filter's bytes when spec.seccomp
+  bool terminal = false;     // it has one: TERM=xterm unless the environment says otherwise
 };
 
 // Puts what the kernel keeps for each process into the state of a new one: own session, umask 0022, no signal ignored,
@@ -37,8 +38,9 @@ base::Status SetAppArmorProfile(int proc, const std::string& profile);
 base::Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,
                         const std::vector<std::string>& environment);
 
-// Becomes the user in the container's root filesystem, which must be the caller's root already, and executes the first
-// of the arguments, looked up in PATH. All descriptors but 0 to 2 are closed by it. Returns only when that failed.
+// Becomes the user in the container's root filesystem, which must be the caller's root already, gives the user the
+// pipes and the terminal among the descriptors 0 to 2, and executes the first of the arguments, looked up in PATH. All
+// descriptors but 0 to 2 are closed by it. Returns only when that failed.
 base::Error Execute(const Execution& execution);
 
 }  // namespace nspawn

@@ -9,10 +9,12 @@
 #include <string>
 
 #include "base/files.h"
+#include "base/message.h"
 #include "base/text.h"
 #include "nspawn/process/bundle.h"
 #include "nspawn/process/execute.h"
 #include "nspawn/process/namespaces.h"
+#include "nspawn/process/terminal.h"
 #include "nspawn/process/user.h"
 #include "nspawn/process_spec.h"
 
@@ -85,7 +87,7 @@ Result<ContainerHandles> FindContainer(int proc, const SpawnRequest& request) {
   return container;
 }
 
-Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerHandles& container) {
+Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerHandles& container, int answers) {
   const auto prepare = [&]() -> Status {
     ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(request.bundle));
     for (int resource = 0; resource < RLIM_NLIMITS; ++resource) {
@@ -99,10 +101,18 @@ Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerH
     }
     const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) return base::ErrnoError("open the container's root");
+    if (request.terminal) {
+      ASSIGN_OR_RETURN(const Terminal terminal, OpenTerminal(proc, root.get(), "/dev/ptmx"));
+      RETURN_IF_ERROR(UseTerminal(terminal.slave.get()));
+      RETURN_IF_ERROR(base::SendMessage(answers, kTerminalAnswer, {terminal.master.get()}));
+    }
     ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), bundle.spec.user));
     RETURN_IF_ERROR(SetAppArmorProfile(proc, bundle.spec.apparmor_profile));
-    return Execute(
-        {.spec = bundle.spec, .identity = identity, .arguments = request.arguments, .seccomp = bundle.seccomp});
+    return Execute({.spec = bundle.spec,
+                    .identity = identity,
+                    .arguments = request.arguments,
+                    .seccomp = bundle.seccomp,
+                    .terminal = request.terminal});
   };
   return prepare().error();
 }

@@ -23,7 +23,8 @@ struct ContainerHandles {
 base::Result<ContainerHandles> FindContainer(int proc, const SpawnRequest& request);
 
 // In the new process, which is in the container's PID namespace and cgroup: enters its other namespaces, becomes its
-// user as the bundle's specification says, and executes the request's command. Returns only when that failed.
-base::Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerHandles& container);
+// user as the bundle's specification says, and executes the request's command. The master of a terminal that was asked
+// for goes to `answers` before. Returns only when that failed.
+base::Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerHandles& container, int answers);
 
 }  // namespace nspawn

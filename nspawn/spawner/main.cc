@@ -14,14 +14,15 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/message.h"
 #include "base/result.h"
 #include "nspawn/process/execute.h"
 #include "nspawn/process/namespaces.h"
@@ -95,30 +96,14 @@ class Spawner {
 
   // False when the control socket is closed.
   Result<bool> TakeRequest() {
-    char byte = 0;
-    iovec text{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kRequestDescriptors)];
-    msghdr message{};
-    message.msg_iov = &text;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t length = ::recvmsg(kControlDescriptor, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (length < 0) {
-      if (errno == EINTR || errno == EAGAIN || errno == EMFILE) return true;
-      return base::ErrnoError("receive a request");
+    Result<std::optional<base::Message>> message = base::ReceiveMessage(kControlDescriptor, 1, MSG_DONTWAIT);
+    if (!message.ok()) {
+      const int number = message.error().number();
+      if (number == EAGAIN || number == EMFILE) return true;
+      return std::move(message).error();
     }
-    if (length == 0) return false;
-    std::vector<UniqueFd> descriptors;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-      const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (size_t i = 0; i < count; ++i) {
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-        descriptors.emplace_back(fd);
-      }
-    }
+    if (!*message) return false;
+    std::vector<UniqueFd>& descriptors = (*message)->descriptors;
     // With too few, which is when this process has no more room for descriptors, the daemon sees the socket close.
     if (descriptors.size() != kRequestDescriptors) return true;
     Request request{std::move(descriptors[0]), std::move(descriptors[1]), std::move(descriptors[2]),
@@ -139,7 +124,8 @@ class Spawner {
     } else {
       ASSIGN_OR_RETURN(const ContainerHandles container, FindContainer(proc_.get(), spawn));
       ASSIGN_OR_RETURN(job.pid, CloneInto(container, job.pidfd));
-      if (job.pid == 0) RunChild(request, [&] { return ExecuteInContainer(proc_.get(), spawn, container); });
+      if (job.pid == 0)
+        RunChild(request, [&] { return ExecuteInContainer(proc_.get(), spawn, container, request.answers.get()); });
     }
     job.answers = std::move(request.answers);
     const uint64_t id = next_++;

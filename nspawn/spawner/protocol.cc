@@ -1,8 +1,11 @@
 #include "nspawn/spawner/protocol.h"
 
+#include <sys/wait.h>
+
 #include <limits>
 
 #include "base/text.h"
+#include "nspawn/start_status.h"
 
 namespace nspawn {
 namespace {
@@ -23,6 +26,9 @@ bool ReadEntry(std::string_view key, std::string_view value, SpawnRequest& reque
     request.bundle = value;
   } else if (key == "cgroup") {
     request.cgroup = value;
+  } else if (key == "terminal") {
+    request.terminal = value == "yes";
+    return request.terminal;
   } else if (key == "program") {
     request.program = value;
   } else if (key == "pid") {
@@ -43,6 +49,7 @@ std::string EncodeRequest(const SpawnRequest& request) {
     Append(out, "bundle", request.bundle);
     Append(out, "pid", std::to_string(request.pid));
     Append(out, "cgroup", request.cgroup);
+    if (request.terminal) Append(out, "terminal", "yes");
   } else {
     Append(out, "program", request.program);
   }
@@ -64,6 +71,15 @@ base::Result<SpawnRequest> DecodeRequest(std::string_view encoded) {
     encoded.remove_prefix(end + 1);
   }
   return request;
+}
+
+base::Result<int> ParseAnswer(std::string_view answer) {
+  if (std::optional<base::Error> error = ParseStartError(answer)) return *std::move(error);
+  const bool exited = answer.substr(0, kExitPrefix.size()) == kExitPrefix;
+  const std::optional<uint64_t> number = exited ? base::ParseUnsigned(answer.substr(kExitPrefix.size())) : std::nullopt;
+  if (!number) return base::Internal("the spawner answered \"" + base::Printable(answer, 64) + "\"");
+  const int status = static_cast<int>(*number);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 }  // namespace nspawn
