@@ -1,4 +1,4 @@
-// Unary RPCs that can take long and whose work must end when the client goes away: PullImage and ExecSync.
+// RPCs that can take long and whose work must end when the client goes away: PullImage, ExecSync, GetContainerEvents.
 //
 // gRPC tells of a client's going only through a completion queue. One thread waits on it, without a timeout; each call
 // has a thread of its own while it runs.
@@ -7,12 +7,14 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/async_unary_call.h>
 
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -30,6 +32,13 @@ class CancellableCalls {
   template <typename Request, typename Response>
   using Handler = std::function<grpc::Status(const grpc::ServerContext&, const Request&, Response&, std::stop_token)>;
 
+  // Sends one message of a stream; false when the client is gone.
+  template <typename Response>
+  using Write = std::function<bool(const Response&)>;
+  template <typename Request, typename Response>
+  using StreamHandler =
+      std::function<grpc::Status(const grpc::ServerContext&, const Request&, const Write<Response>&, std::stop_token)>;
+
   // Answers the calls of one method by `handler`, which runs in a thread of its own and watches the token. `request` is
   // the RequestXxx method of `service`. To be called between the building of the server and Run().
   template <typename Service, typename Base, typename Request, typename Response>
@@ -37,14 +46,30 @@ class CancellableCalls {
              void (Base::*request)(grpc::ServerContext*, Request*, grpc::ServerAsyncResponseWriter<Response>*,
                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
              std::type_identity_t<Handler<Request, Response>> handler) {
-    auto method = std::make_unique<Method<Request, Response>>();
-    method->calls = this;
-    method->handler = std::move(handler);
-    method->receive = [this, &service, request](Call<Request, Response>& call) {
-      (service.*request)(&call.context, &call.request, &call.responder, queue_.get(), queue_.get(), &call.on_begin);
-    };
-    method->WaitForCall();
-    methods_.push_back(std::move(method));
+    using Responder = grpc::ServerAsyncResponseWriter<Response>;
+    Add<Request, Responder>(service, request, [handler = std::move(handler)](Call<Request, Responder>& call) {
+      Response response;
+      const grpc::Status status = handler(call.context, call.request, response, call.stopping.get_token());
+      call.responder.Finish(response, status, &call.on_answered);
+    });
+  }
+
+  // The same for a method that answers with a stream.
+  template <typename Service, typename Base, typename Request, typename Response>
+  void Serve(Service& service,
+             void (Base::*request)(grpc::ServerContext*, Request*, grpc::ServerAsyncWriter<Response>*,
+                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+             std::type_identity_t<StreamHandler<Request, Response>> handler) {
+    using Responder = grpc::ServerAsyncWriter<Response>;
+    Add<Request, Responder>(service, request, [handler = std::move(handler)](Call<Request, Responder>& call) {
+      const auto write = [&call](const Response& response) {
+        call.responder.Write(response, &call.on_written);
+        call.written.acquire();
+        return call.last_write_good;
+      };
+      const grpc::Status status = handler(call.context, call.request, write, call.stopping.get_token());
+      call.responder.Finish(status, &call.on_answered);
+    });
   }
 
   void Run() {
@@ -73,17 +98,21 @@ class CancellableCalls {
     virtual ~AnyMethod() = default;
   };
 
-  template <typename Request, typename Response>
+  template <typename Request, typename Responder>
   struct Method;
 
   // One call, from the wait for it until it is over; owns itself. Its tags are called in the queue's thread.
-  template <typename Request, typename Response>
+  template <typename Request, typename Responder>
   struct Call {
-    explicit Call(Method<Request, Response>& method_in) : method(method_in), responder(&context) {
+    explicit Call(Method<Request, Responder>& method_in) : method(method_in), responder(&context) {
       on_begin = [this](bool ok) { Begin(ok); };
       on_gone = [this](bool) {
         if (context.IsCancelled()) stopping.request_stop();
         Leave();
+      };
+      on_written = [this](bool ok) {
+        last_write_good = ok;
+        written.release();
       };
       on_answered = [this](bool) { Leave(); };
       context.AsyncNotifyWhenDone(&on_gone);
@@ -96,10 +125,7 @@ class CancellableCalls {
       }
       method.WaitForCall();
       method.calls->Enter();
-      std::thread([this] {
-        const grpc::Status status = method.handler(context, request, response, stopping.get_token());
-        responder.Finish(response, status, &on_answered);
-      }).detach();
+      std::thread([this] { method.serve(*this); }).detach();
     }
 
     // The answer was sent, and the call is over: both come, in either order.
@@ -110,23 +136,36 @@ class CancellableCalls {
       calls.Leave();
     }
 
-    Method<Request, Response>& method;
+    Method<Request, Responder>& method;
     grpc::ServerContext context;
     Request request;
-    Response response;
-    grpc::ServerAsyncResponseWriter<Response> responder;
+    Responder responder;
     std::stop_source stopping;
+    std::binary_semaphore written{0};
+    bool last_write_good = false;
     int events_left = 2;
-    Tag on_begin, on_gone, on_answered;
+    Tag on_begin, on_gone, on_written, on_answered;
   };
 
-  template <typename Request, typename Response>
+  template <typename Request, typename Responder>
   struct Method : AnyMethod {
-    void WaitForCall() { receive(*new Call<Request, Response>(*this)); }
+    void WaitForCall() { receive(*new Call<Request, Responder>(*this)); }
     CancellableCalls* calls = nullptr;
-    Handler<Request, Response> handler;
-    std::function<void(Call<Request, Response>&)> receive;
+    std::function<void(Call<Request, Responder>&)> receive;
+    std::function<void(Call<Request, Responder>&)> serve;
   };
+
+  template <typename Request, typename Responder, typename Service, typename RequestMethod>
+  void Add(Service& service, RequestMethod request, std::function<void(Call<Request, Responder>&)> serve) {
+    auto method = std::make_unique<Method<Request, Responder>>();
+    method->calls = this;
+    method->serve = std::move(serve);
+    method->receive = [this, &service, request](Call<Request, Responder>& call) {
+      (service.*request)(&call.context, &call.request, &call.responder, queue_.get(), queue_.get(), &call.on_begin);
+    };
+    method->WaitForCall();
+    methods_.push_back(std::move(method));
+  }
 
   void Enter() {
     const std::lock_guard lock(mutex_);

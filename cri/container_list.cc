@@ -1,7 +1,10 @@
-// ContainerStatus and ListContainers.
+// ContainerStatus, ListContainers and StreamContainers.
+
+#include "cri/container_list.h"
 
 #include <nlohmann/json.hpp>
 
+#include "cri/batches.h"
 #include "cri/filters.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -28,7 +31,41 @@ v1::ImageSpec ImageOf(const Runtime& runtime, const ContainerRecord& record) {
   return spec;
 }
 
-void FillStatus(const Runtime& runtime, const ContainerRecord& record, v1::ContainerStatus& status) {
+bool Matches(const ContainerRecord& record, const v1::ContainerFilter& filter) {
+  return record.state() != ContainerRecord::CREATING &&  // not acknowledged yet
+         MatchesId(record.id(), filter.id()) && MatchesId(record.sandbox_id(), filter.pod_sandbox_id()) &&
+         (!filter.has_state() || filter.state().state() == StateOf(record)) &&
+         MatchesLabels(record.config().labels(), filter.label_selector());
+}
+
+void FillItem(const Runtime& runtime, const ContainerRecord& record, v1::Container& item) {
+  item.set_id(record.id());
+  item.set_pod_sandbox_id(record.sandbox_id());
+  *item.mutable_metadata() = record.config().metadata();
+  *item.mutable_image() = ImageOf(runtime, record);
+  item.set_image_ref(record.image_ref());
+  item.set_image_id(record.image_id());
+  item.set_state(StateOf(record));
+  item.set_created_at(record.created_at());
+  *item.mutable_labels() = record.config().labels();
+  *item.mutable_annotations() = record.config().annotations();
+}
+
+std::string VerboseInfo(const Runtime& runtime, const ContainerRecord& record) {
+  nlohmann::json info;
+  info["sandboxID"] = record.sandbox_id();
+  info["pid"] = record.pid();
+  info["unit"] = record.name() + ".service";
+  info["portableImage"] = record.name();
+  info["bundle"] = runtime.parts.containers.BundleDirectory(record.name());
+  info["cgroup"] = record.cgroup();
+  info["writableLayer"] = runtime.containers.Directory(record.id()) + "/upper";
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+void FillContainerStatus(const Runtime& runtime, const ContainerRecord& record, v1::ContainerStatus& status) {
   const v1::ContainerConfig& config = record.config();
   status.set_id(record.id());
   *status.mutable_metadata() = config.metadata();
@@ -50,25 +87,11 @@ void FillStatus(const Runtime& runtime, const ContainerRecord& record, v1::Conta
   status.set_stop_signal(config.stop_signal());
 }
 
-std::string VerboseInfo(const Runtime& runtime, const ContainerRecord& record) {
-  nlohmann::json info;
-  info["sandboxID"] = record.sandbox_id();
-  info["pid"] = record.pid();
-  info["unit"] = record.name() + ".service";
-  info["portableImage"] = record.name();
-  info["bundle"] = runtime.parts.containers.BundleDirectory(record.name());
-  info["cgroup"] = record.cgroup();
-  info["writableLayer"] = runtime.containers.Directory(record.id()) + "/upper";
-  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-}  // namespace
-
 grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::ContainerStatusRequest* in,
                                              v1::ContainerStatusResponse* out) {
   return Answer(RpcKind::kQuery, "ContainerStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
-    FillStatus(runtime_, *record, *out->mutable_status());
+    FillContainerStatus(runtime_, *record, *out->mutable_status());
     if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(runtime_, *record);
     return base::Ok();
   });
@@ -77,25 +100,24 @@ grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::Con
 grpc::Status RuntimeService::ListContainers(grpc::ServerContext*, const v1::ListContainersRequest* in,
                                             v1::ListContainersResponse* out) {
   return Answer(RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
-    const v1::ContainerFilter& filter = in->filter();
     for (const auto& record : runtime_.containers.All()) {
-      if (record->state() == ContainerRecord::CREATING) continue;  // not acknowledged yet
-      if (!MatchesId(record->id(), filter.id())) continue;
-      if (!MatchesId(record->sandbox_id(), filter.pod_sandbox_id())) continue;
-      if (filter.has_state() && filter.state().state() != StateOf(*record)) continue;
-      if (!MatchesLabels(record->config().labels(), filter.label_selector())) continue;
-      v1::Container& item = *out->add_containers();
-      item.set_id(record->id());
-      item.set_pod_sandbox_id(record->sandbox_id());
-      *item.mutable_metadata() = record->config().metadata();
-      *item.mutable_image() = ImageOf(runtime_, *record);
-      item.set_image_ref(record->image_ref());
-      item.set_image_id(record->image_id());
-      item.set_state(StateOf(*record));
-      item.set_created_at(record->created_at());
-      *item.mutable_labels() = record->config().labels();
-      *item.mutable_annotations() = record->config().annotations();
+      if (Matches(*record, in->filter())) FillItem(runtime_, *record, *out->add_containers());
     }
+    return base::Ok();
+  });
+}
+
+grpc::Status RuntimeService::StreamContainers(grpc::ServerContext*, const v1::StreamContainersRequest* in,
+                                              grpc::ServerWriter<v1::StreamContainersResponse>* out) {
+  return Answer(RpcKind::kQuery, "StreamContainers", [&]() -> base::Status {
+    Batches batches(*out, &v1::StreamContainersResponse::add_containers);
+    for (const auto& record : runtime_.containers.All()) {
+      if (!Matches(*record, in->filter())) continue;
+      v1::Container item;
+      FillItem(runtime_, *record, item);
+      if (!batches.Add(std::move(item))) return base::Ok();
+    }
+    batches.Finish();
     return base::Ok();
   });
 }

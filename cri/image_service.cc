@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cri/batches.h"
 #include "cri/rpc.h"
 
 namespace cri {
@@ -47,23 +48,37 @@ image::Credentials CredentialsOf(const v1::AuthConfig& auth) {
 
 }  // namespace
 
+base::Result<std::vector<image::Image>> ImageService::Select(const v1::ImageFilter& filter) const {
+  const std::string& wanted = filter.image().image();
+  if (wanted.empty()) return runtime_.parts.images.List();
+  ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(wanted));
+  std::vector<image::Image> images;
+  if (image) images.push_back(*image);
+  return images;
+}
+
 grpc::Status ImageService::ListImages(grpc::ServerContext*, const v1::ListImagesRequest* in,
                                       v1::ListImagesResponse* out) {
   return Answer(RpcKind::kQuery, "ListImages", [&]() -> base::Status {
-    const std::string& wanted = in->filter().image().image();
-    if (!wanted.empty()) {
-      ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(wanted));
-      if (image) FillImage(*image, *out->add_images());
-      return base::Ok();
-    }
-    for (const image::Image& image : runtime_.parts.images.List()) FillImage(image, *out->add_images());
+    ASSIGN_OR_RETURN(const std::vector<image::Image> images, Select(in->filter()));
+    for (const image::Image& image : images) FillImage(image, *out->add_images());
     return base::Ok();
   });
 }
 
-grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamImagesRequest*,
-                                        grpc::ServerWriter<v1::StreamImagesResponse>*) {
-  return ToGrpc(base::Error(base::Code::kUnimplemented, "StreamImages is not implemented yet"));
+grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamImagesRequest* in,
+                                        grpc::ServerWriter<v1::StreamImagesResponse>* out) {
+  return Answer(RpcKind::kQuery, "StreamImages", [&]() -> base::Status {
+    ASSIGN_OR_RETURN(const std::vector<image::Image> images, Select(in->filter()));
+    Batches batches(*out, &v1::StreamImagesResponse::add_images);
+    for (const image::Image& image : images) {
+      v1::Image item;
+      FillImage(image, item);
+      if (!batches.Add(std::move(item))) return base::Ok();
+    }
+    batches.Finish();
+    return base::Ok();
+  });
 }
 
 grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStatusRequest* in,

@@ -25,6 +25,9 @@ class ImageService final : public v1::ImageService::WithAsyncMethod_PullImage<v1
   grpc::Status Pull(const v1::PullImageRequest& in, v1::PullImageResponse& out, std::stop_token cancelled);
 
  private:
+  // Those that a filter asks for.
+  base::Result<std::vector<image::Image>> Select(const v1::ImageFilter& filter) const;
+
   Runtime& runtime_;
 };
 

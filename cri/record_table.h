@@ -25,6 +25,11 @@ class RecordTable {
   // `kind` names what is kept in messages: "container".
   RecordTable(std::string directory, std::string kind) : directory_(std::move(directory)), kind_(std::move(kind)) {}
 
+  // `observer` is told of every change after it: a record before (null: new) and after (null: erased). Changes of one
+  // record are told in their order. To be set before the first change.
+  using Observer = std::function<void(const Record* before, const Record* after)>;
+  void Observe(Observer observer) { observer_ = std::move(observer); }
+
   // Reads all records. A directory without a readable record is what a crash before the first write or in the last
   // removal left: its id is returned, for the caller to remove.
   base::Result<std::vector<std::string>> Load() {
@@ -88,8 +93,12 @@ class RecordTable {
     const std::string id = record.id();
     RETURN_IF_ERROR(base::MakeDirectories(Directory(id), 0700));
     RETURN_IF_ERROR(Write(record));
-    const std::lock_guard lock(mutex_);
-    entries_[id] = std::make_shared<Entry>(std::make_shared<const Record>(std::move(record)));
+    const auto inserted = std::make_shared<const Record>(std::move(record));
+    {
+      const std::lock_guard lock(mutex_);
+      entries_[id] = std::make_shared<Entry>(inserted);
+    }
+    if (observer_) observer_(nullptr, inserted.get());
     return base::Ok();
   }
 
@@ -103,20 +112,31 @@ class RecordTable {
       entry = found->second;
     }
     const std::lock_guard writing(entry->writing);
-    auto changed = std::make_shared<Record>(*Current(*entry));
+    const Snapshot before = Current(*entry);
+    auto changed = std::make_shared<Record>(*before);
     if (!change(*changed)) return base::Ok();
     base::Status written = Write(*changed);
     // What happened has happened, also when the disk is full: memory follows the node, the caller hears of the disk.
-    const std::lock_guard lock(mutex_);
-    entry->record = std::move(changed);
+    {
+      const std::lock_guard lock(mutex_);
+      entry->record = changed;
+    }
+    if (observer_) observer_(before.get(), changed.get());
     return std::move(written).Wrap("record the state of " + kind_ + " " + id);
   }
 
   // Removes a record and its directory.
   base::Status Erase(const std::string& id) {
     RETURN_IF_ERROR(base::RemoveTree(Directory(id)).Wrap("remove the record of " + kind_ + " " + id));
-    const std::lock_guard lock(mutex_);
-    entries_.erase(id);
+    Snapshot last;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = entries_.find(id);
+      if (found == entries_.end()) return base::Ok();
+      last = found->second->record;
+      entries_.erase(found);
+    }
+    if (observer_) observer_(last.get(), nullptr);
     return base::Ok();
   }
 
@@ -141,6 +161,7 @@ class RecordTable {
 
   const std::string directory_;
   const std::string kind_;
+  Observer observer_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
 };

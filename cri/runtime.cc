@@ -12,6 +12,8 @@ Runtime::Runtime(const Config& config_in, Parts parts_in)
       parts(parts_in),
       sandboxes(config.state_directory + "/sandboxes", "pod sandbox"),
       containers(config.state_directory + "/containers", "container") {
+  containers.Observe([this](const auto* before, const auto* after) { HandleContainerChange(before, after); });
+  sandboxes.Observe([this](const auto* before, const auto* after) { HandleSandboxChange(before, after); });
   parts.containers.OnExit([this](const std::string& name, const nspawn::Exit& exit) {
     worker_.Post([this, name, exit] { HandleExit(name, exit); });
   });

@@ -9,8 +9,10 @@
 #include "cni/namespaces.h"
 #include "cni/network.h"
 #include "cri/config.h"
+#include "cri/container_events.h"
 #include "cri/operations.h"
 #include "cri/record_table.h"
+#include "cri/usage.h"
 #include "cri/worker.h"
 #include "image/store.h"
 #include "nspawn/container.h"
@@ -80,6 +82,9 @@ class Runtime {
   RecordTable<SandboxRecord> sandboxes;
   RecordTable<ContainerRecord> containers;
   Operations operations;
+  ContainerEvents events;
+  CpuRates cpu_rates;
+  std::string cgroup_root = "/sys/fs/cgroup";  // a test gives a folder of its own
 
  private:
   base::Status ReconcileContainer(const ContainerRecord& record, const nspawn::Container* unit);
@@ -87,6 +92,8 @@ class Runtime {
   base::Status DetachNetwork(const SandboxRecord& record);
   void HandleExit(const std::string& name, const nspawn::Exit& exit);
   void HandleMachineEnd(const std::string& name);
+  void HandleContainerChange(const ContainerRecord* before, const ContainerRecord* after);
+  void HandleSandboxChange(const SandboxRecord* before, const SandboxRecord* after);
 
   Worker worker_;  // last: its thread uses all of the above
 };

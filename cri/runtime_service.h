@@ -7,7 +7,9 @@
 
 namespace cri {
 
-class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service> {
+class RuntimeService final
+    : public v1::RuntimeService::WithAsyncMethod_GetContainerEvents<
+          v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service>> {
  public:
   explicit RuntimeService(Runtime& runtime) : runtime_(runtime) {}
 
@@ -49,7 +51,6 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_ExecSync
   CRI_RPC(ListMetricDescriptors, ListMetricDescriptorsRequest, ListMetricDescriptorsResponse);
   CRI_RPC(ListPodSandboxMetrics, ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse);
 
-  CRI_STREAM_RPC(GetContainerEvents, GetEventsRequest, ContainerEventResponse);
   CRI_STREAM_RPC(StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse);
   CRI_STREAM_RPC(StreamContainers, StreamContainersRequest, StreamContainersResponse);
   CRI_STREAM_RPC(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse);
@@ -59,6 +60,11 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_ExecSync
   // ExecSync, which ends with its client (see CancellableCalls).
   grpc::Status ExecuteSync(const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
                            std::stop_token cancelled);
+  // GetContainerEvents: writes events until the client goes or `write` says that it has.
+  grpc::Status FollowEvents(const std::function<bool(const v1::ContainerEventResponse&)>& write,
+                            const std::stop_token& cancelled);
+  // Ends the answers that have no end of their own: the daemon stops.
+  void CloseEvents() { runtime_.events.Close(); }
 
 #undef CRI_RPC
 #undef CRI_STREAM_RPC

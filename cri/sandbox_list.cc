@@ -1,7 +1,10 @@
-// PodSandboxStatus and ListPodSandbox.
+// PodSandboxStatus, ListPodSandbox and StreamPodSandboxes.
+
+#include "cri/sandbox_list.h"
 
 #include <nlohmann/json.hpp>
 
+#include "cri/batches.h"
 #include "cri/filters.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -13,7 +16,39 @@ v1::PodSandboxState StateOf(const SandboxRecord& record) {
   return record.state() == SandboxRecord::READY ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
 }
 
-void FillStatus(const SandboxRecord& record, v1::PodSandboxStatus& status) {
+bool Matches(const SandboxRecord& record, const v1::PodSandboxFilter& filter) {
+  return record.state() != SandboxRecord::CREATING &&  // not acknowledged yet
+         MatchesId(record.id(), filter.id()) &&
+         (!filter.has_state() || filter.state().state() == StateOf(record)) &&
+         MatchesLabels(record.config().labels(), filter.label_selector());
+}
+
+void FillItem(const SandboxRecord& record, v1::PodSandbox& item) {
+  item.set_id(record.id());
+  *item.mutable_metadata() = record.config().metadata();
+  item.set_state(StateOf(record));
+  item.set_created_at(record.created_at());
+  *item.mutable_labels() = record.config().labels();
+  *item.mutable_annotations() = record.config().annotations();
+  item.set_runtime_handler(record.runtime_handler());
+}
+
+// What `crictl inspectp` shows beside the status: where systemd knows the pod.
+std::string VerboseInfo(const SandboxRecord& record) {
+  nlohmann::json info;
+  info["machine"] = record.machine();
+  info["unit"] = record.machine() + ".service";
+  info["pid"] = record.leader();
+  info["cgroup"] = record.cgroup();
+  info["networkNamespace"] = record.network_namespace();
+  info["cniResult"] = nlohmann::json::parse(record.network_result(), nullptr, /*allow_exceptions=*/false);
+  if (info["cniResult"].is_discarded()) info["cniResult"] = nullptr;
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+void FillSandboxStatus(const SandboxRecord& record, v1::PodSandboxStatus& status) {
   const v1::PodSandboxConfig& config = record.config();
   status.set_id(record.id());
   *status.mutable_metadata() = config.metadata();
@@ -36,26 +71,11 @@ void FillStatus(const SandboxRecord& record, v1::PodSandboxStatus& status) {
   }
 }
 
-// What `crictl inspectp` shows beside the status: where systemd knows the pod.
-std::string VerboseInfo(const SandboxRecord& record) {
-  nlohmann::json info;
-  info["machine"] = record.machine();
-  info["unit"] = record.machine() + ".service";
-  info["pid"] = record.leader();
-  info["cgroup"] = record.cgroup();
-  info["networkNamespace"] = record.network_namespace();
-  info["cniResult"] = nlohmann::json::parse(record.network_result(), nullptr, /*allow_exceptions=*/false);
-  if (info["cniResult"].is_discarded()) info["cniResult"] = nullptr;
-  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-}  // namespace
-
 grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::PodSandboxStatusRequest* in,
                                               v1::PodSandboxStatusResponse* out) {
   return Answer(RpcKind::kQuery, "PodSandboxStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
-    FillStatus(*record, *out->mutable_status());
+    FillSandboxStatus(*record, *out->mutable_status());
     if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*record);
     return base::Ok();
   });
@@ -64,21 +84,24 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::Po
 grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext*, const v1::ListPodSandboxRequest* in,
                                             v1::ListPodSandboxResponse* out) {
   return Answer(RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
-    const v1::PodSandboxFilter& filter = in->filter();
     for (const auto& record : runtime_.sandboxes.All()) {
-      if (record->state() == SandboxRecord::CREATING) continue;  // not acknowledged yet
-      if (!MatchesId(record->id(), filter.id())) continue;
-      if (filter.has_state() && filter.state().state() != StateOf(*record)) continue;
-      if (!MatchesLabels(record->config().labels(), filter.label_selector())) continue;
-      v1::PodSandbox& item = *out->add_items();
-      item.set_id(record->id());
-      *item.mutable_metadata() = record->config().metadata();
-      item.set_state(StateOf(*record));
-      item.set_created_at(record->created_at());
-      *item.mutable_labels() = record->config().labels();
-      *item.mutable_annotations() = record->config().annotations();
-      item.set_runtime_handler(record->runtime_handler());
+      if (Matches(*record, in->filter())) FillItem(*record, *out->add_items());
     }
+    return base::Ok();
+  });
+}
+
+grpc::Status RuntimeService::StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest* in,
+                                                grpc::ServerWriter<v1::StreamPodSandboxesResponse>* out) {
+  return Answer(RpcKind::kQuery, "StreamPodSandboxes", [&]() -> base::Status {
+    Batches batches(*out, &v1::StreamPodSandboxesResponse::add_pod_sandboxes);
+    for (const auto& record : runtime_.sandboxes.All()) {
+      if (!Matches(*record, in->filter())) continue;
+      v1::PodSandbox item;
+      FillItem(*record, item);
+      if (!batches.Add(std::move(item))) return base::Ok();
+    }
+    batches.Finish();
     return base::Ok();
   });
 }

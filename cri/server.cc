@@ -52,8 +52,9 @@ base::Result<base::UniqueFd> Listen(const ServerOptions& options) {
 class GrpcServer final : public Server {
  public:
   GrpcServer(const ServerOptions& options, base::UniqueFd listener, base::UniqueFd stopping,
-             std::unique_ptr<CancellableCalls> calls, std::unique_ptr<grpc::Server> server)
+             std::unique_ptr<CancellableCalls> calls, std::unique_ptr<grpc::Server> server, RuntimeService& runtime)
       : options_(options),
+        runtime_(runtime),
         listener_(std::move(listener)),
         stopping_(std::move(stopping)),
         calls_(std::move(calls)),
@@ -67,6 +68,7 @@ class GrpcServer final : public Server {
     ::eventfd_write(stopping_.get(), 1);
     acceptor_.join();
     ::unlink(options_.socket.c_str());
+    runtime_.CloseEvents();
     server_->Shutdown(std::chrono::system_clock::now() + grace);
     calls_->Shutdown();
     server_->Wait();
@@ -108,6 +110,7 @@ class GrpcServer final : public Server {
   }
 
   const ServerOptions options_;
+  RuntimeService& runtime_;
   const base::UniqueFd listener_;
   const base::UniqueFd stopping_;
   const std::unique_ptr<CancellableCalls> calls_;
@@ -133,6 +136,10 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   calls->Serve(runtime, &RuntimeService::RequestExecSync,
                [&runtime](const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
                           std::stop_token cancelled) { return runtime.ExecuteSync(context, in, out, cancelled); });
+  calls->Serve(runtime, &RuntimeService::RequestGetContainerEvents,
+               [&runtime](const grpc::ServerContext&, const v1::GetEventsRequest&,
+                          const CancellableCalls::Write<v1::ContainerEventResponse>& write,
+                          const std::stop_token& cancelled) { return runtime.FollowEvents(write, cancelled); });
   calls->Serve(images, &ImageService::RequestPullImage,
                [&images](const grpc::ServerContext&, const v1::PullImageRequest& in, v1::PullImageResponse& out,
                          std::stop_token cancelled) { return images.Pull(in, out, cancelled); });
@@ -141,7 +148,7 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));
   if (!stopping) return base::ErrnoError("make an eventfd");
   return std::unique_ptr<Server>(std::make_unique<GrpcServer>(options, std::move(listener), std::move(stopping),
-                                                              std::move(calls), std::move(server)));
+                                                              std::move(calls), std::move(server), runtime));
 }
 
 }  // namespace cri

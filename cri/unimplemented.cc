@@ -16,25 +16,10 @@ grpc::Status NotYet(std::string_view rpc) {
   grpc::Status RuntimeService::rpc(grpc::ServerContext*, const v1::request*, v1::response*) { \
     return NotYet(#rpc);                                                                      \
   }
-#define NOT_YET_STREAM(rpc, request, response)                                                                    \
-  grpc::Status RuntimeService::rpc(grpc::ServerContext*, const v1::request*, grpc::ServerWriter<v1::response>*) { \
-    return NotYet(#rpc);                                                                                          \
-  }
 
-NOT_YET(UpdatePodSandboxResources, UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse)
 NOT_YET(CheckpointContainer, CheckpointContainerRequest, CheckpointContainerResponse)
 NOT_YET(Exec, ExecRequest, ExecResponse)
 NOT_YET(Attach, AttachRequest, AttachResponse)
 NOT_YET(PortForward, PortForwardRequest, PortForwardResponse)
-NOT_YET(PodSandboxStats, PodSandboxStatsRequest, PodSandboxStatsResponse)
-NOT_YET(ListPodSandboxStats, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse)
-NOT_YET(ListMetricDescriptors, ListMetricDescriptorsRequest, ListMetricDescriptorsResponse)
-NOT_YET(ListPodSandboxMetrics, ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse)
-NOT_YET_STREAM(GetContainerEvents, GetEventsRequest, ContainerEventResponse)
-NOT_YET_STREAM(StreamPodSandboxes, StreamPodSandboxesRequest, StreamPodSandboxesResponse)
-NOT_YET_STREAM(StreamContainers, StreamContainersRequest, StreamContainersResponse)
-NOT_YET_STREAM(StreamContainerStats, StreamContainerStatsRequest, StreamContainerStatsResponse)
-NOT_YET_STREAM(StreamPodSandboxStats, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse)
-NOT_YET_STREAM(StreamPodSandboxMetrics, StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse)
 
 }  // namespace cri

@@ -206,6 +206,7 @@ class SystemdContainers : public Containers {
   Status Stop(const std::string& name, const std::string& signal, std::chrono::milliseconds grace) override;
   Status Remove(const std::string& name) override;
   Status Update(const std::string& name, const Resources& resources) override;
+  Status UpdateSlice(const std::string& slice, const Resources& resources) override;
   Result<Container> Find(const std::string& name) override;
   Result<std::map<std::string, Container>> List() override;
   void OnExit(std::function<void(const std::string&, const Exit&)> handler) override {
@@ -219,7 +220,9 @@ class SystemdContainers : public Containers {
   // `loaded`: whether systemd has its unit, where that is known.
   Result<Record> Load(const std::string& name, std::optional<bool> loaded = std::nullopt);
   Error StartFailure(const std::string& name, const std::string& job_result);
+  Status SetUnitProperties(const std::string& unit, ResourceSettings& resources);
   Status ApplyCgroupFiles(const std::string& name, const CgroupFiles& files);
+  Status WriteCgroupFiles(const std::string& cgroup, const CgroupFiles& files) const;
   Status Kill(const std::string& name);
   Status Detach(const std::string& name);
   static Container Describe(const std::string& name, const Record& record);
@@ -342,13 +345,17 @@ Error SystemdContainers::StartFailure(const std::string& name, const std::string
 Status SystemdContainers::ApplyCgroupFiles(const std::string& name, const CgroupFiles& files) {
   const auto record = records_->Find(name);
   if (!record || record->exit || record->cgroup.empty()) return {};
+  return WriteCgroupFiles(record->cgroup, files);
+}
+
+Status SystemdContainers::WriteCgroupFiles(const std::string& cgroup, const CgroupFiles& files) const {
   for (const auto& [file, value] : files) {
-    auto status = WriteCgroupFile(options_.cgroup_root + record->cgroup, file, value);
+    auto status = WriteCgroupFile(options_.cgroup_root + cgroup, file, value);
     if (status.ok()) continue;
     // It ended meanwhile.
     if (status.error().number() == ENODEV) return {};
     if (status.error().code() == Code::kNotFound) {
-      if (access((options_.cgroup_root + record->cgroup).c_str(), F_OK) != 0) return {};
+      if (access((options_.cgroup_root + cgroup).c_str(), F_OK) != 0) return {};
       // The kubelet sends a limit for every size of huge pages; where the controller is off there is nothing to limit.
       if (file.starts_with("hugetlb.")) continue;
       return base::InvalidArgument("cgroup file " + file + " does not exist on this machine");
@@ -466,16 +473,29 @@ Status SystemdContainers::Remove(const std::string& name) {
   return {};
 }
 
+Status SystemdContainers::SetUnitProperties(const std::string& unit, ResourceSettings& resources) {
+  if (resources.unit.empty()) return {};
+  std::vector<Setting> settings;
+  for (auto& entry : resources.unit) settings.push_back(std::move(entry.setting));
+  return bus_.SetUnitProperties(unit, settings);
+}
+
+Status SystemdContainers::UpdateSlice(const std::string& slice, const Resources& resources) {
+  const std::string doing = "changing the resources of " + slice;
+  ASSIGN_OR_RETURN(ResourceSettings mapped, MapResources(resources));
+  RETURN_IF_ERROR(SetUnitProperties(slice, mapped).Wrap(doing));
+  if (mapped.oom_group) mapped.files.emplace_back("memory.oom.group", *mapped.oom_group ? "1" : "0");
+  if (mapped.files.empty()) return {};
+  ASSIGN_OR_RETURN(const std::string cgroup, bus_.GetControlGroup(slice));
+  return WriteCgroupFiles(cgroup, mapped.files).Wrap(doing);
+}
+
 Status SystemdContainers::Update(const std::string& name, const Resources& resources) {
   ASSIGN_OR_RETURN(const Record record, Load(name));
   const std::string doing = "changing the resources of container " + name;
   if (record.exit) return Error(Code::kFailedPrecondition, doing + ": it has ended");
   ASSIGN_OR_RETURN(ResourceSettings mapped, MapResources(resources));
-  if (!mapped.unit.empty()) {
-    std::vector<Setting> settings;
-    for (auto& entry : mapped.unit) settings.push_back(std::move(entry.setting));
-    RETURN_IF_ERROR(bus_.SetUnitProperties(UnitName(name), settings).Wrap(doing));
-  }
+  RETURN_IF_ERROR(SetUnitProperties(UnitName(name), mapped).Wrap(doing));
   // OOMPolicy= cannot change while the unit runs; the cgroup's file can.
   if (mapped.oom_group) mapped.files.emplace_back("memory.oom.group", *mapped.oom_group ? "1" : "0");
   if (mapped.files.empty()) return {};

@@ -106,6 +106,8 @@ class Containers {
   virtual base::Status Remove(const std::string& name) = 0;
   // Applies to the running unit and to a later start.
   virtual base::Status Update(const std::string& name, const Resources& resources) = 0;
+  // Applies to a slice with all that runs in it, until the next boot.
+  virtual base::Status UpdateSlice(const std::string& slice, const Resources& resources) = 0;
   // kNotFound when there is no such bundle.
   virtual base::Result<Container> Find(const std::string& name) = 0;
   // All containers that have a bundle, in few bus calls: for the reconciliation at start.

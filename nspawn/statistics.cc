@@ -103,6 +103,38 @@ std::optional<Pressure> ReadPressure(Cgroup& cgroup, const char* name) {
   return pressure;
 }
 
+std::optional<uint64_t> Nanoseconds(std::optional<uint64_t> microseconds) {
+  if (!microseconds) return std::nullopt;
+  return *microseconds * 1000;
+}
+
+// "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0"
+std::vector<DeviceIo> ParseIo(std::string_view content) {
+  std::vector<DeviceIo> devices;
+  for (const std::string_view line : base::Split(content, '\n')) {
+    const std::vector<std::string_view> fields = base::Split(line, ' ');
+    if (fields.size() < 2) continue;
+    DeviceIo device;
+    device.device = fields.front();
+    for (const std::string_view field : fields) {
+      const size_t equals = field.find('=');
+      if (equals == std::string_view::npos) continue;
+      const uint64_t value = base::ParseUnsigned(field.substr(equals + 1)).value_or(0);
+      const std::string_view key = field.substr(0, equals);
+      if (key == "rbytes") device.read_bytes = value;
+      if (key == "wbytes") device.written_bytes = value;
+      if (key == "rios") device.reads = value;
+      if (key == "wios") device.writes = value;
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+void Add(std::optional<uint64_t>& sum, const std::optional<uint64_t>& value) {
+  if (value) sum = sum.value_or(0) + *value;
+}
+
 std::optional<uint64_t> Less(std::optional<uint64_t> from, std::optional<uint64_t> what) {
   if (!from || !what) return std::nullopt;
   return *from - std::min(*from, *what);
@@ -120,12 +152,22 @@ base::Result<Statistics> ReadStatistics(const std::string& cgroup, const std::st
   result.timestamp = base::NowNanoseconds();
 
   if (const auto stat = files.Read("cpu.stat")) {
-    if (const auto microseconds = FindValue(*stat, "usage_usec")) result.cpu_nanoseconds = *microseconds * 1000;
+    result.cpu_nanoseconds = Nanoseconds(FindValue(*stat, "usage_usec"));
+    result.cpu_user_nanoseconds = Nanoseconds(FindValue(*stat, "user_usec"));
+    result.cpu_system_nanoseconds = Nanoseconds(FindValue(*stat, "system_usec"));
+    result.cpu_periods = FindValue(*stat, "nr_periods");
+    result.cpu_throttled_periods = FindValue(*stat, "nr_throttled");
+    result.cpu_throttled_nanoseconds = Nanoseconds(FindValue(*stat, "throttled_usec"));
   }
 
   result.memory_usage = files.ReadNumber("memory.current");
   if (const auto stat = files.Read("memory.stat")) {
     result.memory_rss = FindValue(*stat, "anon");
+    result.memory_cache = FindValue(*stat, "file");
+    result.memory_mapped_file = FindValue(*stat, "file_mapped");
+    result.memory_active_file = FindValue(*stat, "active_file");
+    result.memory_inactive_file = FindValue(*stat, "inactive_file");
+    result.memory_kernel = FindValue(*stat, "kernel");
     result.page_faults = FindValue(*stat, "pgfault");
     result.major_page_faults = FindValue(*stat, "pgmajfault");
     // As the kubelet and cAdvisor have it: what the kernel could not take back easily.
@@ -134,12 +176,49 @@ base::Result<Statistics> ReadStatistics(const std::string& cgroup, const std::st
   result.memory_available = Less(files.ReadNumber("memory.max"), result.memory_working_set);
   result.swap_usage = files.ReadNumber("memory.swap.current");
   result.swap_available = Less(files.ReadNumber("memory.swap.max"), result.swap_usage);
+  result.memory_peak = files.ReadNumber("memory.peak");
+  if (const auto events = files.Read("memory.events")) {
+    result.memory_limit_hits = FindValue(*events, "max");
+    result.oom_kills = FindValue(*events, "oom_kill");
+  }
   result.processes = files.ReadNumber("pids.current");
+  result.most_processes = files.ReadNumber("pids.max");
+  if (const auto io = files.Read("io.stat")) result.io = ParseIo(*io);
   result.cpu_pressure = ReadPressure(files, "cpu.pressure");
   result.memory_pressure = ReadPressure(files, "memory.pressure");
   result.io_pressure = ReadPressure(files, "io.pressure");
   if (files.gone()) return base::NotFound("the cgroup " + path + " has been removed");
   return result;
+}
+
+Statistics Sum(const std::vector<Statistics>& all) {
+  Statistics sum;
+  for (const Statistics& one : all) {
+    sum.timestamp = std::max(sum.timestamp, one.timestamp);
+    for (const auto member :
+         {&Statistics::cpu_nanoseconds, &Statistics::cpu_user_nanoseconds, &Statistics::cpu_system_nanoseconds,
+          &Statistics::cpu_periods, &Statistics::cpu_throttled_periods, &Statistics::cpu_throttled_nanoseconds,
+          &Statistics::memory_usage, &Statistics::memory_working_set, &Statistics::memory_rss,
+          &Statistics::memory_cache, &Statistics::memory_mapped_file, &Statistics::memory_active_file,
+          &Statistics::memory_inactive_file, &Statistics::memory_kernel, &Statistics::memory_limit_hits,
+          &Statistics::oom_kills, &Statistics::page_faults, &Statistics::major_page_faults, &Statistics::swap_usage,
+          &Statistics::processes}) {
+      Add(sum.*member, one.*member);
+    }
+    for (const DeviceIo& io : one.io) {
+      const auto same = [&](const DeviceIo& other) { return other.device == io.device; };
+      const auto found = std::find_if(sum.io.begin(), sum.io.end(), same);
+      if (found == sum.io.end()) {
+        sum.io.push_back(io);
+        continue;
+      }
+      found->read_bytes += io.read_bytes;
+      found->written_bytes += io.written_bytes;
+      found->reads += io.reads;
+      found->writes += io.writes;
+    }
+  }
+  return sum;
 }
 
 base::Result<std::vector<NetworkInterface>> ReadNetworkInterfaces(int pid, const std::string& proc_root) {
@@ -150,8 +229,8 @@ base::Result<std::vector<NetworkInterface>> ReadNetworkInterfaces(int pid, const
     // "  eth0: 1 2 …"; the two lines of the heading have no colon.
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    // Received: bytes packets errs drop fifo frame compressed multicast; sent: bytes packets errs …
-    std::array<uint64_t, 11> numbers = {};
+    // Received: bytes packets errs drop fifo frame compressed multicast; sent: bytes packets errs drop …
+    std::array<uint64_t, 12> numbers = {};
     size_t count = 0;
     for (const std::string_view field : base::Split(line.substr(colon + 1), ' ')) {
       if (field.empty() || count == numbers.size()) continue;
@@ -162,9 +241,13 @@ base::Result<std::vector<NetworkInterface>> ReadNetworkInterfaces(int pid, const
     if (count != numbers.size()) return base::Internal(path + " has an unknown format: " + base::Printable(line));
     result.push_back({.name = std::string(base::Trim(line.substr(0, colon))),
                       .received_bytes = numbers[0],
+                      .received_packets = numbers[1],
                       .received_errors = numbers[2],
+                      .received_dropped = numbers[3],
                       .sent_bytes = numbers[8],
-                      .sent_errors = numbers[10]});
+                      .sent_packets = numbers[9],
+                      .sent_errors = numbers[10],
+                      .sent_dropped = numbers[11]});
   }
   return result;
 }

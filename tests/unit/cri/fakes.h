@@ -136,6 +136,10 @@ class FakeContainers final : public nspawn::Containers {
     updates.push_back(resources);
     return base::Ok();
   }
+  base::Status UpdateSlice(const std::string& slice, const nspawn::Resources& resources) override {
+    slice_updates.emplace_back(slice, resources);
+    return base::Ok();
+  }
   base::Result<nspawn::Container> Find(const std::string& name) override {
     const auto found = units.find(name);
     if (found == units.end()) return base::NotFound("no container " + name);
@@ -158,6 +162,7 @@ class FakeContainers final : public nspawn::Containers {
   bool forget_stopped = false;
   std::vector<nspawn::ContainerSpec> created;
   std::vector<nspawn::Resources> updates;
+  std::vector<std::pair<std::string, nspawn::Resources>> slice_updates;
   std::vector<std::chrono::milliseconds> grace_periods;
   std::map<std::string, nspawn::Container> units;
   std::function<void(const std::string&, const nspawn::Exit&)> on_exit;
