@@ -28,8 +28,8 @@ class ContainerEvents {
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
 
-    // Waits for the next event; nothing when `stopping` or after Close(). kResourceExhausted when the client was too slow and events
-    // had to be dropped: it has to list, and to subscribe anew.
+    // Waits for the next event; nothing when `stopping` or after Close(). kResourceExhausted when the client was too
+    // slow and events had to be dropped: it has to list, and to subscribe anew.
     base::Result<std::optional<Event>> Next(const std::stop_token& stopping);
 
    private:

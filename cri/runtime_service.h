@@ -7,9 +7,8 @@
 
 namespace cri {
 
-class RuntimeService final
-    : public v1::RuntimeService::WithAsyncMethod_GetContainerEvents<
-          v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service>> {
+class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetContainerEvents<
+                                 v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service>> {
  public:
   explicit RuntimeService(Runtime& runtime) : runtime_(runtime) {}
 
@@ -64,7 +63,9 @@ class RuntimeService final
   grpc::Status FollowEvents(const std::function<bool(const v1::ContainerEventResponse&)>& write,
                             const std::stop_token& cancelled);
   // Ends the answers that have no end of their own: the daemon stops.
-  void CloseEvents() { runtime_.events.Close(); }
+  void CloseEvents() {
+    runtime_.events.Close();
+  }
 
 #undef CRI_RPC
 #undef CRI_STREAM_RPC

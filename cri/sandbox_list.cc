@@ -18,8 +18,7 @@ v1::PodSandboxState StateOf(const SandboxRecord& record) {
 
 bool Matches(const SandboxRecord& record, const v1::PodSandboxFilter& filter) {
   return record.state() != SandboxRecord::CREATING &&  // not acknowledged yet
-         MatchesId(record.id(), filter.id()) &&
-         (!filter.has_state() || filter.state().state() == StateOf(record)) &&
+         MatchesId(record.id(), filter.id()) && (!filter.has_state() || filter.state().state() == StateOf(record)) &&
          MatchesLabels(record.config().labels(), filter.label_selector());
 }
 

@@ -195,14 +195,26 @@ Statistics Sum(const std::vector<Statistics>& all) {
   Statistics sum;
   for (const Statistics& one : all) {
     sum.timestamp = std::max(sum.timestamp, one.timestamp);
-    for (const auto member :
-         {&Statistics::cpu_nanoseconds, &Statistics::cpu_user_nanoseconds, &Statistics::cpu_system_nanoseconds,
-          &Statistics::cpu_periods, &Statistics::cpu_throttled_periods, &Statistics::cpu_throttled_nanoseconds,
-          &Statistics::memory_usage, &Statistics::memory_working_set, &Statistics::memory_rss,
-          &Statistics::memory_cache, &Statistics::memory_mapped_file, &Statistics::memory_active_file,
-          &Statistics::memory_inactive_file, &Statistics::memory_kernel, &Statistics::memory_limit_hits,
-          &Statistics::oom_kills, &Statistics::page_faults, &Statistics::major_page_faults, &Statistics::swap_usage,
-          &Statistics::processes}) {
+    for (const auto member : {&Statistics::cpu_nanoseconds,
+                              &Statistics::cpu_user_nanoseconds,
+                              &Statistics::cpu_system_nanoseconds,
+                              &Statistics::cpu_periods,
+                              &Statistics::cpu_throttled_periods,
+                              &Statistics::cpu_throttled_nanoseconds,
+                              &Statistics::memory_usage,
+                              &Statistics::memory_working_set,
+                              &Statistics::memory_rss,
+                              &Statistics::memory_cache,
+                              &Statistics::memory_mapped_file,
+                              &Statistics::memory_active_file,
+                              &Statistics::memory_inactive_file,
+                              &Statistics::memory_kernel,
+                              &Statistics::memory_limit_hits,
+                              &Statistics::oom_kills,
+                              &Statistics::page_faults,
+                              &Statistics::major_page_faults,
+                              &Statistics::swap_usage,
+                              &Statistics::processes}) {
       Add(sum.*member, one.*member);
     }
     for (const DeviceIo& io : one.io) {
