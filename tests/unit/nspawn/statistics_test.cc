@@ -34,7 +34,12 @@ class StatisticsFiles : public testing::Test {
 };
 
 TEST_F(StatisticsFiles, AllFilesOfACgroupAreRead) {
-  Write("cpu.stat", "usage_usec 1234567\nuser_usec 1\nsystem_usec 2\nnr_periods 0\n");
+  Write("cpu.stat",
+        "usage_usec 1234567\nuser_usec 1\nsystem_usec 2\nnr_periods 8\nnr_throttled 3\nthrottled_usec 5000\n");
+  Write("memory.peak", "55000000\n");
+  Write("memory.events", "low 0\nhigh 0\nmax 4\noom 1\noom_kill 6\n");
+  Write("pids.max", "max\n");
+  Write("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n253:1 \n");
   Write("memory.current", "50000000\n");
   Write("memory.max", "60000000\n");
   Write("memory.stat",
@@ -48,6 +53,24 @@ TEST_F(StatisticsFiles, AllFilesOfACgroupAreRead) {
   const Statistics read = Read();
   EXPECT_GT(read.timestamp, 1'600'000'000'000'000'000);
   EXPECT_EQ(read.cpu_nanoseconds, 1234567000u);
+  EXPECT_EQ(read.cpu_user_nanoseconds, 1000u);
+  EXPECT_EQ(read.cpu_system_nanoseconds, 2000u);
+  EXPECT_EQ(read.cpu_periods, 8u);
+  EXPECT_EQ(read.cpu_throttled_periods, 3u);
+  EXPECT_EQ(read.cpu_throttled_nanoseconds, 5000000u);
+  EXPECT_EQ(read.memory_peak, 55000000u);
+  EXPECT_EQ(read.memory_cache, 20000000u);
+  EXPECT_EQ(read.memory_inactive_file, 12000000u);
+  EXPECT_FALSE(read.memory_kernel) << "an older kernel does not tell";
+  EXPECT_EQ(read.memory_limit_hits, 4u);
+  EXPECT_EQ(read.oom_kills, 6u);
+  EXPECT_FALSE(read.most_processes);
+  ASSERT_EQ(read.io.size(), 2u);
+  EXPECT_EQ(read.io[0].device, "8:0");
+  EXPECT_EQ(read.io[0].read_bytes, 1u);
+  EXPECT_EQ(read.io[0].written_bytes, 2u);
+  EXPECT_EQ(read.io[0].reads, 3u);
+  EXPECT_EQ(read.io[0].writes, 4u);
   EXPECT_EQ(read.memory_usage, 50000000u);
   EXPECT_EQ(read.memory_working_set, 38000000u);
   EXPECT_EQ(read.memory_available, 22000000u);
@@ -118,6 +141,26 @@ TEST_F(StatisticsFiles, GarbageIsLeftOut) {
   EXPECT_FALSE(read.cpu_pressure || read.memory_pressure || read.io_pressure);
 }
 
+TEST(StatisticsSum, AddsWhatOneOfThemHas) {
+  Statistics a;
+  Statistics b;
+  a.timestamp = 5;
+  b.timestamp = 7;
+  a.cpu_nanoseconds = 1;
+  b.cpu_nanoseconds = 2;
+  b.processes = 4;
+  a.io = {{"8:0", 1, 2, 3, 4}};
+  b.io = {{"8:0", 10, 20, 30, 40}, {"8:16", 5, 5, 5, 5}};
+  const Statistics sum = Sum({a, b});
+  EXPECT_EQ(sum.timestamp, 7);
+  EXPECT_EQ(sum.cpu_nanoseconds, 3u);
+  EXPECT_EQ(sum.processes, 4u);
+  EXPECT_FALSE(sum.memory_usage);
+  ASSERT_EQ(sum.io.size(), 2u);
+  EXPECT_EQ(sum.io[0].written_bytes, 22u);
+  EXPECT_EQ(sum.io[1].device, "8:16");
+}
+
 TEST_F(StatisticsFiles, ACgroupThatIsGoneIsNotFound) {
   const auto read = ReadStatistics("pod.slice/other.service", root_);
   ASSERT_FALSE(read.ok());
@@ -143,6 +186,8 @@ TEST_F(StatisticsFiles, InterfacesComeFromTheNetworkNamespaceOfTheProcess) {
   EXPECT_EQ((*read)[1].received_errors, 3u);
   EXPECT_EQ((*read)[1].sent_bytes, 2048u);
   EXPECT_EQ((*read)[1].sent_errors, 4u);
+  EXPECT_EQ((*read)[1].received_packets, 10u);
+  EXPECT_EQ((*read)[1].sent_packets, 9u);
 
   std::ofstream(root_ + "/77/net/dev") << "eth0: 1 2 x\n";
   EXPECT_FALSE(ReadNetworkInterfaces(77, root_).ok());
