@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <map>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -45,15 +47,34 @@ std::string ReferenceOf(const image::Image& image) {
   return image.digests.empty() ? image.id : image.digests.front();
 }
 
+// The images of the volumes, by index of the mount.
+base::Result<std::map<int, image::Image>> FindVolumeImages(const Runtime& runtime, const v1::ContainerConfig& config) {
+  std::map<int, image::Image> images;
+  for (int i = 0; i < config.mounts_size(); ++i) {
+    const v1::Mount& mount = config.mounts(i);
+    if (!mount.has_image() || mount.image().image().empty()) continue;
+    const std::string doing = "image volume at \"" + mount.container_path() + "\"";
+    auto image = runtime.parts.images.Find(mount.image().image());
+    if (!image.ok()) return std::move(image).error().Wrap(doing);
+    if (!*image) return base::NotFound(doing + ": image \"" + mount.image().image() + "\" not found; pull it first");
+    images.emplace(i, **std::move(image));
+  }
+  return images;
+}
+
 base::Status Create(Runtime& runtime, const ContainerRecord& record, const SandboxRecord& sandbox,
-                    const image::Image& image) {
+                    const image::Image& image, std::map<int, image::Image> image_volumes) {
   RETURN_IF_ERROR(runtime.parts.images.Hold(image.id, record.id()));
+  for (const std::string& id : record.volume_image_ids()) {
+    RETURN_IF_ERROR(runtime.parts.images.Hold(id, record.id()));
+  }
   const ContainerSources sources{record,
                                  sandbox,
                                  image,
                                  runtime.containers.Directory(record.id()),
                                  runtime.SandboxFiles(sandbox.id()),
-                                 TargetPid(runtime, sandbox.id(), record.config())};
+                                 TargetPid(runtime, sandbox.id(), record.config()),
+                                 std::move(image_volumes)};
   ASSIGN_OR_RETURN(const nspawn::ContainerSpec spec, MakeContainerSpec(sources));
   RETURN_IF_ERROR(runtime.containers.Insert(record));
   RETURN_IF_ERROR(runtime.parts.containers.Create(spec));
@@ -107,8 +128,11 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     ASSIGN_OR_RETURN(*record.mutable_log_path(), LogPathOf(sandbox->config(), config));
     *record.mutable_resources() = config.linux().resources();
 
+    ASSIGN_OR_RETURN(auto image_volumes, FindVolumeImages(runtime_, config));
+    for (const auto& [index, volume] : image_volumes) record.add_volume_image_ids(volume.id);
+
     base::AddLogField("CRI_CONTAINER_ID", record.id());
-    base::Status created = Create(runtime_, record, *sandbox, *image);
+    base::Status created = Create(runtime_, record, *sandbox, *image, std::move(image_volumes));
     if (!created.ok()) {
       const base::Status undone = runtime_.RemoveContainer(record.id());
       if (!undone.ok()) base::Log(base::LogLevel::kError, "undo a failed CreateContainer: " + undone.error().message());

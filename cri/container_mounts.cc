@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/text.h"
 
 namespace cri {
 namespace {
@@ -17,13 +18,34 @@ bool HasNul(const std::string& text) {
   return text.find('\0') != std::string::npos;
 }
 
-base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount) {
+// An image volume is read-only and private whatever else the mount says.
+base::Result<nspawn::Mount> MakeImageMount(const v1::Mount& mount, const std::string& where,
+                                           const image::Image& image) {
+  if (!mount.host_path().empty()) return InvalidArgument(where + ": it has both an image and a host path");
+  if (image.layer_directories.empty()) {
+    return base::Error(base::Code::kFailedPrecondition,
+                       where + ": image \"" + mount.image().image() + "\" has no layers");
+  }
+  const auto parts = base::Split(mount.image_sub_path(), '/');
+  if (HasNul(mount.image_sub_path()) || std::find(parts.begin(), parts.end(), "..") != parts.end()) {
+    return InvalidArgument(where + ": sub path \"" + mount.image_sub_path() + "\" leads out of the image");
+  }
+  nspawn::Mount result;
+  result.source = mount.image().image();
+  result.destination = mount.container_path();
+  result.read_only = true;
+  result.image_layers = image.layer_directories;
+  result.image_sub_path = mount.image_sub_path();
+  return result;
+}
+
+// `image` is the volume's, null for a host path.
+base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount, const image::Image* image) {
   const std::string where = "mount at \"" + mount.container_path() + "\"";
   if (mount.container_path().empty() || HasNul(mount.container_path())) {
     return InvalidArgument(where + ": the container path is empty or holds a NUL");
   }
-  if (mount.has_image())
-    return base::Error(base::Code::kUnimplemented, where + ": image volumes are not supported yet");
+  if (image != nullptr) return MakeImageMount(mount, where, *image);
   if (!mount.uidmappings().empty() || !mount.gidmappings().empty()) {
     return base::Error(base::Code::kUnimplemented, where + ": id mappings on mounts are not supported yet");
   }
@@ -70,8 +92,10 @@ base::Status AddMounts(const ContainerSources& sources, nspawn::ContainerSpec& s
     mount.read_only = config.linux().security_context().readonly_rootfs();
     if (!taken(mount.destination)) spec.process.mounts.push_back(std::move(mount));
   }
-  for (const v1::Mount& mount : config.mounts()) {
-    ASSIGN_OR_RETURN(nspawn::Mount made, MakeMount(mount));
+  for (int i = 0; i < config.mounts_size(); ++i) {
+    const auto image = sources.image_volumes.find(i);
+    ASSIGN_OR_RETURN(nspawn::Mount made,
+                     MakeMount(config.mounts(i), image == sources.image_volumes.end() ? nullptr : &image->second));
     spec.process.mounts.push_back(std::move(made));
   }
   return base::Ok();

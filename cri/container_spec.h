@@ -1,6 +1,7 @@
 // From CRI's view of a container to what nspawn/ makes of it.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "base/result.h"
@@ -17,6 +18,8 @@ struct ContainerSources {
   std::string sandbox_files;    // directory of the pod's hosts, resolv.conf and hostname
   // The process that namespace_options.target_id names, for the PID mode TARGET; 0 when there is none.
   int target_pid = 0;
+  // The images of the mounts that have one in the place of a host path, by index of the mount.
+  std::map<int, image::Image> image_volumes = {};
 };
 
 // The whole specification, or kInvalidArgument and kUnimplemented naming the field that cannot be honoured.

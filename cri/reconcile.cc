@@ -58,7 +58,10 @@ base::Status Runtime::Reconcile() {
     if (!sandboxes.Get(id)) LogFailure(base::RemoveTree(SandboxFiles(id)));
   }
 
-  for (const auto& record : containers.All()) LogFailure(parts.images.Hold(record->image_id(), record->id()));
+  for (const auto& record : containers.All()) {
+    LogFailure(parts.images.Hold(record->image_id(), record->id()));
+    for (const std::string& id : record->volume_image_ids()) LogFailure(parts.images.Hold(id, record->id()));
+  }
   return parts.images.RemoveUnused().Wrap("remove unused image layers");
 }
 

@@ -107,8 +107,8 @@ class Store {
   // Layers that another image or a user (see Hold) needs stay until they are no longer needed.
   virtual base::Status Remove(const std::string& reference) = 0;
 
-  // Says that `user` (for example a container's id) needs the layers of image `id` from now on, or no longer. Holds
-  // live in memory: who has users from an earlier run holds them again before it calls RemoveUnused.
+  // Says that `user` (for example a container's id) needs the layers of image `id` from now on, or no longer those of
+  // any image. Holds live in memory: who has users from an earlier run holds them again before it calls RemoveUnused.
   virtual base::Status Hold(const std::string& id, const std::string& user) = 0;
   virtual void Release(const std::string& user) = 0;
   // Removes layers that no image and no user needs. Release alone removes nothing: call this after it.

@@ -147,6 +147,8 @@ bool ReadMountEntry(std::string_view key, std::string_view value, std::vector<Mo
   if (key == "propagation") return ReadPropagation(value, mount.propagation);
   if (key == "uid_mapping") return ReadMapping(value, mount.uid_mappings);
   if (key == "gid_mapping") return ReadMapping(value, mount.gid_mappings);
+  if (key == "image_layer") return AppendText(value, mount.image_layers);
+  if (key == "image_sub_path") return ReadText(value, mount.image_sub_path);
   return false;
 }
 
@@ -243,6 +245,8 @@ std::string Encode(const ProcessSpec& spec) {
     out.Text("mount.propagation", NameOf(mount.propagation));
     out.Mappings("mount.uid_mapping", mount.uid_mappings);
     out.Mappings("mount.gid_mapping", mount.gid_mappings);
+    out.List("mount.image_layer", mount.image_layers);
+    out.TextUnlessEmpty("mount.image_sub_path", mount.image_sub_path);
   }
   for (const Device& device : spec.devices) {
     out.Text("device", device.host_path);

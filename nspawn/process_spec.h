@@ -24,16 +24,20 @@ struct IdMapping {
   uint32_t length = 0;
 };
 
-// A bind mount of a host path. The destination is resolved inside the root filesystem and made when it is missing: a
-// directory, or an empty file for a source that is not a directory.
+// A bind mount of a host path, or the merged layers of an image. The destination is resolved inside the root filesystem
+// and made when it is missing: a directory, or an empty file for a source that is not a directory.
 struct Mount {
-  std::string source;
+  std::string source;  // the image's name where that is the source: for messages only
   std::string destination;
   bool read_only = false;
   bool recursive_read_only = false;
   Propagation propagation = Propagation::kPrivate;
   std::vector<IdMapping> uid_mappings;
   std::vector<IdMapping> gid_mappings;
+
+  // An image volume, always read-only: the directories of its layers on the host, lowest first.
+  std::vector<std::string> image_layers = {};
+  std::string image_sub_path = {};  // what of the image is mounted; empty: all of it
 };
 
 // A device node of the host to be made in the container's /dev. Whether it may be opened is the unit's DeviceAllow=.

@@ -45,23 +45,42 @@ std::string Relative(const std::string& path, const std::string& directory) {
   return directory == "/" ? path.substr(1) : path.substr(directory.size() + 1);
 }
 
-Status TakeLayers(const ProcessSpec& spec, HostTree& tree) {
-  std::vector<std::string> all = spec.layer_directories;
-  all.push_back(spec.upper_directory);
-  all.push_back(spec.work_directory);
-  for (const std::string& path : all) {
+// The deepest directory that is above all of `paths`, of which there is at least one.
+Result<std::string> CommonParent(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
     if (path.size() < 2 || path.front() != '/' || path.back() == '/') {
       return base::InvalidArgument("root filesystem: \"" + base::Printable(path) + "\" is no absolute path");
     }
   }
-  std::string common = ParentOf(all.front());
-  for (const std::string& path : all) {
+  std::string common = ParentOf(paths.front());
+  for (const std::string& path : paths) {
     while (!IsBelow(path, common)) common = ParentOf(common);
   }
+  return common;
+}
+
+std::vector<std::string> AllRelative(const std::vector<std::string>& paths, const std::string& directory) {
+  std::vector<std::string> relative;
+  for (const std::string& path : paths) relative.push_back(Relative(path, directory));
+  return relative;
+}
+
+Status TakeLayers(const ProcessSpec& spec, HostTree& tree) {
+  if (spec.layer_directories.empty()) return base::InvalidArgument("root filesystem: the image has no layers");
+  std::vector<std::string> layers = spec.layer_directories;
+  for (const Mount& mount : spec.mounts) {
+    layers.insert(layers.end(), mount.image_layers.begin(), mount.image_layers.end());
+  }
+  ASSIGN_OR_RETURN(const std::string common, CommonParent(layers));
   ASSIGN_OR_RETURN(tree.layers, CloneMount(AT_FDCWD, common, true));
-  for (const std::string& layer : spec.layer_directories) tree.layer_directories.push_back(Relative(layer, common));
-  tree.upper_directory = Relative(spec.upper_directory, common);
-  tree.work_directory = Relative(spec.work_directory, common);
+  tree.layer_directories = AllRelative(spec.layer_directories, common);
+  for (const Mount& mount : spec.mounts) tree.image_layers.push_back(AllRelative(mount.image_layers, common));
+
+  // By itself, since both of its directories must lie on one mount.
+  ASSIGN_OR_RETURN(const std::string writable, CommonParent({spec.upper_directory, spec.work_directory}));
+  ASSIGN_OR_RETURN(tree.writable, CloneMount(AT_FDCWD, writable, true));
+  tree.upper_directory = Relative(spec.upper_directory, writable);
+  tree.work_directory = Relative(spec.work_directory, writable);
   return base::Ok();
 }
 
@@ -98,7 +117,9 @@ Status CheckPropagation(int proc, const Mount& mount) {
                    (mount.propagation == Propagation::kBidirectional ? "" : " or slave") + " one");
 }
 
+// Gives nothing for an image, which is no mount of the host.
 Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
+  if (!mount.image_layers.empty()) return UniqueFd();
   if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
     return Error(Code::kUnimplemented, "id-mapped mounts are not implemented");
   }

@@ -15,13 +15,17 @@
 namespace nspawn {
 
 struct HostTree {
-  // The directory above all layers and the writable layer, with all that is mounted below.
+  // The directory above all layers, those of image volumes included, with all that is mounted below.
   base::UniqueFd layers;
-  // The same directories relative to `layers`.
+  // The layers relative to `layers`: of the root filesystem, and for each of ProcessSpec::mounts those of its image.
   std::vector<std::string> layer_directories;
+  std::vector<std::vector<std::string>> image_layers;
+  // The directory above the writable layer, and what overlayfs needs of that relative to it.
+  base::UniqueFd writable;
   std::string upper_directory;
   std::string work_directory;
-  // One for each of ProcessSpec::mounts, with its propagation and read-only attributes.
+  // One for each of ProcessSpec::mounts, with its propagation and read-only attributes. Those of images are absent
+  // until MountImages() made them.
   std::vector<base::UniqueFd> mounts;
   std::vector<BoundDevice> devices;
   // Present when the container shares it.

@@ -128,7 +128,7 @@ Result<Identity> MakeContainer(const ProcessSpec& spec, const Output& output, in
   ASSIGN_OR_RETURN(
       HostTree tree,
       TakeFromHost({.spec = spec, .proc = proc, .own = own_namespace.get(), .device_tree = own.devices.get()}));
-  ASSIGN_OR_RETURN(const UniqueFd root, MountRoot(tree).Wrap("root filesystem"));
+  ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree));
   RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
   if (!spec.working_directory.empty()) {
     RETURN_IF_ERROR(

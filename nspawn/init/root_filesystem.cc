@@ -7,8 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "base/files.h"
+#include "base/text.h"
 #include "nspawn/process/mount_api.h"
 
 namespace nspawn {
@@ -20,46 +25,120 @@ using base::UniqueFd;
 
 constexpr const char* kMountPoint = "/rootfs";
 
-// Makes short names for the layers in a directory of its own: the options of mount(2) end after a page, which 127 names
-// of digests would not fit, and a name may hold characters that mean something in them.
-Status MakeShortNames(int directory, HostTree& tree) {
-  if (::mkdirat(directory, "l", 0700) != 0) return base::ErrnoError("make a directory for the layers");
-  const UniqueFd point(::openat(directory, "l", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!point) return base::ErrnoError("open the directory for the layers");
-  RETURN_IF_ERROR(AttachMount(tree.layers.get(), point.get()));
-  tree.layers.reset();
-  const auto link = [&](const std::string& target, const std::string& name) -> Status {
-    if (::symlinkat(("l/" + target).c_str(), directory, name.c_str()) != 0) return base::ErrnoError("link " + target);
-    return base::Ok();
-  };
-  for (size_t i = 0; i < tree.layer_directories.size(); ++i) {
-    RETURN_IF_ERROR(link(tree.layer_directories[i], std::to_string(i)));
+// A file system of short names for directories of layers: the options of mount(2) end after a page, which 127 names of
+// digests would not fit, and a name may hold characters that mean something in them.
+class Names {
+ public:
+  explicit Names(int directory) : directory_(directory) {}
+
+  // Puts the trees that hold the layers in their places and makes an empty directory beside them.
+  Status Fill(HostTree& tree) {
+    RETURN_IF_ERROR(Place(std::move(tree.layers), "l"));
+    RETURN_IF_ERROR(Place(std::move(tree.writable), "w"));
+    return MakeDirectory(kEmpty);
   }
-  RETURN_IF_ERROR(link(tree.upper_directory, "u"));
-  return link(tree.work_directory, "w");
+
+  Status MakeDirectory(const std::string& name) const {
+    if (::mkdirat(directory_, name.c_str(), 0700) != 0) return base::ErrnoError("make a directory for mounting");
+    return base::Ok();
+  }
+
+  Status Link(const std::string& target, const std::string& name) const {
+    if (::symlinkat(target.c_str(), directory_, name.c_str()) != 0) return base::ErrnoError("link " + target);
+    return base::Ok();
+  }
+
+  // The option "lowerdir" for layers that are given lowest first, relative to the tree of all layers. `prefix` tells
+  // the names of one overlay from those of others.
+  Result<std::string> LowerOption(const std::vector<std::string>& layers, const std::string& prefix) const {
+    std::string option = "lowerdir=";
+    for (size_t i = layers.size(); i > 0; --i) {
+      const std::string name = prefix + std::to_string(i - 1);
+      RETURN_IF_ERROR(Link("l/" + layers[i - 1], name));
+      option += name;
+      if (i > 1) option += ':';
+    }
+    return option;
+  }
+
+  static constexpr const char* kEmpty = "e";
+
+ private:
+  Status Place(UniqueFd tree, const std::string& name) const {
+    RETURN_IF_ERROR(MakeDirectory(name));
+    const UniqueFd point(::openat(directory_, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!point) return base::ErrnoError("open a directory for mounting");
+    return AttachMount(tree.get(), point.get());
+  }
+
+  int directory_;
+};
+
+// Mounts an overlay at `target`, relative to the working directory.
+Status MountOverlay(const std::string& target, unsigned long flags, const std::string& options, size_t layers) {
+  if (::mount("overlay", target.c_str(), "overlay", flags, options.c_str()) != 0) {
+    return base::ErrnoError("mount the overlay of " + std::to_string(layers) + " layers");
+  }
+  return base::Ok();
+}
+
+// `number` tells volumes apart.
+Result<UniqueFd> MountImageVolume(const Names& names, const Mount& mount, const std::vector<std::string>& layers,
+                                  size_t number) {
+  std::string name = "v" + std::to_string(number);
+  RETURN_IF_ERROR(names.MakeDirectory(name));
+  ASSIGN_OR_RETURN(std::string options, names.LowerOption(layers, name + "-"));
+  // An overlay without a writable layer needs two others; and in a layer by itself whiteouts would be seen.
+  options += ":";
+  options += Names::kEmpty;
+  RETURN_IF_ERROR(MountOverlay(name, MS_RDONLY | MS_NODEV, options, layers.size()));
+  const UniqueFd root(::open(name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return base::ErrnoError("open the volume");
+  Result<UniqueFd> source = base::OpenInRoot(root.get(), "/" + mount.image_sub_path, O_PATH);
+  const std::string sub_path = "sub path \"" + base::Printable(mount.image_sub_path, 256) + "\" of the image";
+  struct stat info {};
+  if (!source.ok()) {
+    const int error = source.error().number();
+    if (error == ENOENT || error == ENOTDIR) return base::NotFound(sub_path + " does not exist");
+    if (error == ELOOP) return base::InvalidArgument(sub_path + " leads through a loop of symbolic links");
+    return std::move(source).Wrap(sub_path);
+  }
+  if (::fstat(source->get(), &info) != 0) return base::ErrnoError("stat the " + sub_path);
+  if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
+    return base::InvalidArgument(sub_path + " is neither a directory nor a regular file");
+  }
+  return CloneMount(source->get(), "", false);
 }
 
 }  // namespace
 
-Result<UniqueFd> MountRoot(HostTree& tree) {
-  if (tree.layer_directories.empty()) return base::InvalidArgument("the image has no layers");
-  ASSIGN_OR_RETURN(const UniqueFd names, NewFilesystem("tmpfs", {{"mode", "0700"}}, MOUNT_ATTR_NOSUID));
+Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree) {
+  ASSIGN_OR_RETURN(const UniqueFd directory, NewFilesystem("tmpfs", {{"mode", "0700"}}, MOUNT_ATTR_NOSUID));
   {
     const UniqueFd point(::open(kMountPoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!point) return base::ErrnoError(std::string("open ") + kMountPoint);
-    RETURN_IF_ERROR(AttachMount(names.get(), point.get()));
+    RETURN_IF_ERROR(AttachMount(directory.get(), point.get()));
   }
-  RETURN_IF_ERROR(MakeShortNames(names.get(), tree));
-  if (::fchdir(names.get()) != 0) return base::ErrnoError("enter the directory of the layers");
-  std::string options = "upperdir=u,workdir=w,index=off,metacopy=off,lowerdir=";
-  // The uppermost comes first.
-  for (size_t i = tree.layer_directories.size(); i > 0; --i) {
-    options += std::to_string(i - 1);
-    if (i > 1) options += ':';
+  Names names(directory.get());
+  RETURN_IF_ERROR(names.Fill(tree));
+  if (::fchdir(directory.get()) != 0) return base::ErrnoError("enter the directory of the layers");
+  for (size_t i = 0; i < tree.image_layers.size(); ++i) {
+    if (tree.image_layers[i].empty()) continue;
+    const Mount& mount = spec.mounts[i];
+    Result<UniqueFd> volume = MountImageVolume(names, mount, tree.image_layers[i], i);
+    if (!volume.ok()) {
+      return std::move(volume).Wrap("mount image " + base::Printable(mount.source) + " at " +
+                                    base::Printable(mount.destination));
+    }
+    tree.mounts[i] = *std::move(volume);
   }
-  if (::mount("overlay", kMountPoint, "overlay", 0, options.c_str()) != 0) {
-    return base::ErrnoError("mount the overlay of " + std::to_string(tree.layer_directories.size()) + " layers");
-  }
+
+  const size_t layers = tree.layer_directories.size();
+  RETURN_IF_ERROR(names.Link("w/" + tree.upper_directory, "upper"));
+  RETURN_IF_ERROR(names.Link("w/" + tree.work_directory, "work"));
+  ASSIGN_OR_RETURN(const std::string lower, names.LowerOption(tree.layer_directories, ""));
+  RETURN_IF_ERROR(MountOverlay(kMountPoint, 0, "upperdir=upper,workdir=work,index=off,metacopy=off," + lower, layers)
+                      .Wrap("root filesystem"));
   UniqueFd root(::open(kMountPoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return base::ErrnoError("open the root filesystem");
   return root;

@@ -4,12 +4,14 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "nspawn/init/host_tree.h"
+#include "nspawn/process_spec.h"
 
 namespace nspawn {
 
 // Mounts the overlay at /rootfs of the bundle, in the present mount namespace, whose mounts must be private, and gives
-// its root.
-base::Result<base::UniqueFd> MountRoot(HostTree& tree);
+// its root. Image volumes become members of HostTree::mounts, detached: each the overlay of an image's layers,
+// read-only, or what its sub path names inside of that.
+base::Result<base::UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree);
 
 // Makes `root` the root of the mount namespace and of this process, and lets go of all that was there before.
 base::Status EnterRoot(int root);

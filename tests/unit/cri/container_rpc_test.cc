@@ -11,6 +11,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAre;
 
 class ContainerRpc : public testing::Test {
  protected:
@@ -112,6 +113,50 @@ TEST_F(ContainerRpc, AnUnknownImageIsNotFoundAndLeavesNothing) {
   Create();
   EXPECT_EQ(status_.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(status_.error_message(), HasSubstr("image \"nope\" not found"));
+  ExpectNoContainerLeft();
+}
+
+TEST_F(ContainerRpc, ImagesOfVolumesAreHeldWhileTheContainerExists) {
+  image::Image tools;
+  tools.id = "sha256:" + std::string(64, 'e');
+  tools.tags = {"tools:1"};
+  tools.layer_directories = {"/layers/7", "/layers/8"};
+  node_.store.images.push_back(tools);
+  auto& mount = *create_.mutable_config()->add_mounts();
+  mount.set_container_path("/tools");
+  mount.mutable_image()->set_image("tools:1");
+  mount.set_image_sub_path("bin");
+  const std::string id = Create();
+  ASSERT_TRUE(status_.ok()) << status_.error_message();
+  const nspawn::Mount& made = node_.containers.created.back().process.mounts.back();
+  EXPECT_THAT(made.image_layers, ElementsAre("/layers/7", "/layers/8"));
+  EXPECT_EQ(made.image_sub_path, "bin");
+  EXPECT_TRUE(made.read_only);
+  EXPECT_EQ(StatusOf(id).mounts(0).image().image(), "tools:1");
+  EXPECT_THAT(node_.store.held[id], UnorderedElementsAre(tools.id, node_.store.images.front().id));
+  node_.store.held.clear();
+  node_.Restart();
+  EXPECT_THAT(node_.store.held[id], UnorderedElementsAre(tools.id, node_.store.images.front().id));
+  ASSERT_TRUE(Remove(id).ok());
+  ExpectNoContainerLeft();
+}
+
+TEST_F(ContainerRpc, ImageVolumesThatCannotBeAreRefused) {
+  auto& mount = *create_.mutable_config()->add_mounts();
+  mount.set_container_path("/tools");
+  mount.mutable_image()->set_image("tools:1");
+  Create();
+  EXPECT_EQ(status_.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status_.error_message(), HasSubstr("image volume at \"/tools\": image \"tools:1\" not found"));
+  mount.mutable_image()->set_image(node_.store.images.front().id);
+  mount.set_image_sub_path("a/../..");
+  Create();
+  EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status_.error_message(), HasSubstr("leads out of the image"));
+  mount.clear_image_sub_path();
+  mount.set_host_path("/tmp");
+  Create();
+  EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   ExpectNoContainerLeft();
 }
 

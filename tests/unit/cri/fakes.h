@@ -58,7 +58,7 @@ class FakeStore final : public image::Store {
   }
   base::Status Remove(const std::string&) override { return base::Ok(); }
   base::Status Hold(const std::string& id, const std::string& user) override {
-    held[user] = id;
+    held[user].insert(id);
     return base::Ok();
   }
   void Release(const std::string& user) override { held.erase(user); }
@@ -68,7 +68,7 @@ class FakeStore final : public image::Store {
   std::vector<image::Image> images;
   std::atomic<bool> pull_until_cancelled{false};
   std::atomic<int> pulls{0}, pulls_cancelled{0};
-  std::map<std::string, std::string> held;
+  std::map<std::string, std::set<std::string>> held;
 };
 
 class FakeMachines final : public nspawn::Machines {

@@ -8,6 +8,7 @@
 namespace cri {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 class ReconcileTest : public testing::Test {
@@ -71,7 +72,7 @@ TEST_F(ReconcileTest, RunningContainersAreTakenOver) {
   EXPECT_EQ(Status().state(), v1::CONTAINER_RUNNING);
   EXPECT_EQ(SandboxState(), v1::SANDBOX_READY);
   EXPECT_EQ(node_.logs.open.count(unit_), 1u);
-  EXPECT_EQ(node_.store.held[container_], node_.store.images.front().id);
+  EXPECT_THAT(node_.store.held[container_], ElementsAre(node_.store.images.front().id));
 }
 
 TEST_F(ReconcileTest, CreatedContainersStayCreated) {

@@ -288,6 +288,56 @@ TEST_F(Init, VolumesAreThere) {
   EXPECT_EQ(*base::ReadFile(directory_.path() + "/volume/y", 10), "y\n");
 }
 
+TEST_F(Init, ImageVolumesAreTheMergedLayersAndReadOnly) {
+  directory_.Write("layers/tools/etc/name", "tools\n");
+  directory_.Write("layers/tools/kept", "kept\n");
+  directory_.Write("layers/tools/gone", "");
+  directory_.Write("layers/newer/etc/name", "newer\n");
+  ASSERT_EQ(::mknod((directory_.path() + "/layers/newer/gone").c_str(), S_IFCHR, 0), 0);
+  Mount& volume = spec_.mounts.emplace_back();
+  volume.source = "example.org/tools:1";
+  volume.destination = "/volume";
+  volume.image_layers = {directory_.path() + "/layers/tools", directory_.path() + "/layers/newer"};
+  spec_.mounts.push_back(volume);
+  spec_.mounts.back().destination = "/one";
+  spec_.mounts.back().image_layers = {directory_.path() + "/layers/newer"};
+  const size_t before = MountsOfThisNamespace();
+  EXPECT_EQ(Output("read n < /volume/etc/name; echo $n; echo /volume/*; echo /one/*; "
+                   "echo x 2>/dev/null > /volume/etc/name || echo refused; read n < /etc/name; echo $n"),
+            "newer\n/volume/etc /volume/kept\n/one/etc\nrefused\nsecond\n");
+  EXPECT_EQ(MountsOfThisNamespace(), before);
+}
+
+TEST_F(Init, ASubPathOfAnImageVolumeStaysInTheImage) {
+  directory_.Write("secret", "of the host\n");
+  directory_.Write("layers/tools/etc/name", "tools\n");
+  fs::create_symlink("/etc", directory_.path() + "/layers/tools/absolute");
+  fs::create_symlink("../../../../../../.." + directory_.path() + "/secret", directory_.path() + "/layers/tools/out");
+  fs::create_symlink("loop", directory_.path() + "/layers/tools/loop");
+  ASSERT_EQ(::mkfifo((directory_.path() + "/layers/tools/fifo").c_str(), 0600), 0);
+  Mount& volume = spec_.mounts.emplace_back();
+  volume.source = "tools";
+  volume.destination = "/volume";
+  volume.image_layers = {directory_.path() + "/layers/tools"};
+  const auto with = [&](const char* sub_path, const char* script) {
+    volume.image_sub_path = sub_path;
+    return Output(script);
+  };
+  EXPECT_EQ(with("etc", "echo /volume/*"), "/volume/name\n");
+  EXPECT_EQ(with("absolute", "echo /volume/*"), "/volume/name\n");
+  volume.destination = "/file";
+  EXPECT_EQ(with("etc/name", "read n < /file; echo $n; echo x 2>/dev/null > /file || echo refused"),
+            "tools\nrefused\n");
+  volume.destination = "/volume";
+  const std::string start = "mount image tools at /volume: sub path \"";
+  EXPECT_EQ(with("out", "true"), "error NotFound: " + start + "out\" of the image does not exist");
+  EXPECT_EQ(with("etc/name/x", "true"), "error NotFound: " + start + "etc/name/x\" of the image does not exist");
+  EXPECT_EQ(with("loop", "true"),
+            "error InvalidArgument: " + start + "loop\" of the image leads through a loop of symbolic links");
+  EXPECT_EQ(with("fifo", "true"),
+            "error InvalidArgument: " + start + "fifo\" of the image is neither a directory nor a regular file");
+}
+
 TEST_F(Init, SaysWhatWentWrongAndLeavesNothing) {
   const auto failure = [&](const std::vector<std::string>& arguments) {
     const Outcome outcome = Run(arguments);

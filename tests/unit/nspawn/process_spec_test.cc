@@ -38,6 +38,13 @@ ProcessSpec FullSpec() {
                          .propagation = Propagation::kBidirectional,
                          .uid_mappings = {},
                          .gid_mappings = {}});
+  spec.mounts.push_back({.source = "tools:1",
+                         .destination = "/tools",
+                         .read_only = true,
+                         .uid_mappings = {},
+                         .gid_mappings = {},
+                         .image_layers = {"/l/3", "/l/4"},
+                         .image_sub_path = "bin"});
   spec.devices.push_back({.host_path = "/dev/fuse", .container_path = "/dev/other"});
   spec.masked_paths = {"/proc/kcore"};
   spec.read_only_paths = {"/proc/sys"};
@@ -64,7 +71,7 @@ TEST(ProcessSpec, DecodesToWhatWasEncoded) {
   EXPECT_EQ(decoded->environment, FullSpec().environment);
   EXPECT_EQ(decoded->user.uid, 0U);
   EXPECT_EQ(decoded->user.gid, 4294967294U);
-  ASSERT_EQ(decoded->mounts.size(), 2U);
+  ASSERT_EQ(decoded->mounts.size(), 3U);
   EXPECT_TRUE(decoded->mounts[0].recursive_read_only);
   EXPECT_EQ(decoded->mounts[0].gid_mappings.size(), 2U);
   EXPECT_EQ(decoded->mounts[1].propagation, Propagation::kBidirectional);
