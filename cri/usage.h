@@ -57,17 +57,16 @@ void FillUsage(const nspawn::Statistics& read, std::optional<uint64_t> cpu_rate,
     if (cpu_rate) Set(*cpu.mutable_usage_nano_cores(), *cpu_rate);
     FillPressure(read.cpu_pressure, cpu);
   }
-  if (read.memory_usage) {
-    runtime::v1::MemoryUsage& memory = *stats.mutable_memory();
-    memory.set_timestamp(read.timestamp);
-    Set(*memory.mutable_usage_bytes(), *read.memory_usage);
-    if (read.memory_working_set) Set(*memory.mutable_working_set_bytes(), *read.memory_working_set);
-    if (read.memory_available) Set(*memory.mutable_available_bytes(), *read.memory_available);
-    if (read.memory_rss) Set(*memory.mutable_rss_bytes(), *read.memory_rss);
-    if (read.page_faults) Set(*memory.mutable_page_faults(), *read.page_faults);
-    if (read.major_page_faults) Set(*memory.mutable_major_page_faults(), *read.major_page_faults);
-    FillPressure(read.memory_pressure, memory);
-  }
+  // There also where the kernel does not account memory: clients take the timestamp for granted.
+  runtime::v1::MemoryUsage& memory = *stats.mutable_memory();
+  memory.set_timestamp(read.timestamp);
+  if (read.memory_usage) Set(*memory.mutable_usage_bytes(), *read.memory_usage);
+  if (read.memory_working_set) Set(*memory.mutable_working_set_bytes(), *read.memory_working_set);
+  if (read.memory_available) Set(*memory.mutable_available_bytes(), *read.memory_available);
+  if (read.memory_rss) Set(*memory.mutable_rss_bytes(), *read.memory_rss);
+  if (read.page_faults) Set(*memory.mutable_page_faults(), *read.page_faults);
+  if (read.major_page_faults) Set(*memory.mutable_major_page_faults(), *read.major_page_faults);
+  FillPressure(read.memory_pressure, memory);
   if (read.io_pressure) {
     runtime::v1::IoUsage& io = *stats.mutable_io();
     io.set_timestamp(read.timestamp);
