@@ -113,7 +113,8 @@ Result<std::string> ReadAll(int fd, size_t most, std::string_view name) {
 }
 
 Result<std::string> ReadFile(const std::string& path, size_t most) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Whatever the path leads to, a FIFO or a terminal, does not hold the reader up.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return ErrnoError("open " + path);
   return ReadAll(fd.get(), most, path);
 }

@@ -11,11 +11,11 @@ namespace {
 // A configuration file and a plugin's result have at most 1 MiB each; escaped text takes more.
 constexpr size_t kMostFileSize = 16 << 20;
 // A configuration, result or capability that was just allowed lies a few levels deeper here.
-constexpr size_t kMostDepth = kMostJsonDepth + 8;
+constexpr size_t kMostDepth = base::kMostJsonDepth + 8;
 constexpr std::string_view kSuffix = ".json";
 constexpr int kFormat = 1;
 
-Json ToJson(const CachedAttachment& attachment) {
+base::Json ToJson(const CachedAttachment& attachment) {
   const Invocation& invocation = attachment.invocation;
   return {{"format", kFormat},
           {"containerId", invocation.container_id},
@@ -27,16 +27,16 @@ Json ToJson(const CachedAttachment& attachment) {
           {"result", attachment.result}};
 }
 
-base::Result<CachedAttachment> FromJson(Json json) {
+base::Result<CachedAttachment> FromJson(base::Json json) {
   if (const auto format = json.find("format"); format == json.end() || *format != kFormat) {
     return base::InvalidArgument("its format is not known");
   }
   CachedAttachment attachment;
   Invocation& invocation = attachment.invocation;
-  ASSIGN_OR_RETURN(invocation.container_id, StringMember(json, "containerId"));
-  ASSIGN_OR_RETURN(invocation.namespace_path, StringMember(json, "namespacePath"));
-  ASSIGN_OR_RETURN(invocation.interface, StringMember(json, "interface"));
-  ASSIGN_OR_RETURN(invocation.arguments, StringMember(json, "arguments"));
+  ASSIGN_OR_RETURN(invocation.container_id, base::StringMember(json, "containerId"));
+  ASSIGN_OR_RETURN(invocation.namespace_path, base::StringMember(json, "namespacePath"));
+  ASSIGN_OR_RETURN(invocation.interface, base::StringMember(json, "interface"));
+  ASSIGN_OR_RETURN(invocation.arguments, base::StringMember(json, "arguments"));
   invocation.capabilities = std::move(json["capabilities"]);
   if (!invocation.capabilities.is_object()) return base::InvalidArgument("its \"capabilities\" are not a JSON object");
   attachment.configuration = std::move(json["configuration"]);
@@ -68,7 +68,8 @@ void AttachmentCache::RemoveLeftovers() const {
 base::Status AttachmentCache::Write(const CachedAttachment& attachment) const {
   const std::string doing = "record the network attachment of " + attachment.invocation.container_id;
   RETURN_IF_ERROR(base::MakeDirectories(directory_, 0700).Wrap(doing));
-  return base::WriteFileDurable(PathOf(attachment.invocation.container_id), JsonText(ToJson(attachment))).Wrap(doing);
+  return base::WriteFileDurable(PathOf(attachment.invocation.container_id), base::JsonText(ToJson(attachment)))
+      .Wrap(doing);
 }
 
 base::Result<CachedAttachment> AttachmentCache::Read(const std::string& container_id) const {
@@ -85,7 +86,7 @@ base::Result<CachedAttachment> AttachmentCache::Read(const std::string& containe
     }
     return std::move(text).error();
   }
-  auto json = ParseJsonObject(*text, kMostDepth);
+  auto json = base::ParseJsonObject(*text, kMostDepth);
   if (!json.ok()) return damaged(std::move(json).error());
   auto attachment = FromJson(*std::move(json));
   if (!attachment.ok()) return damaged(std::move(attachment).error());

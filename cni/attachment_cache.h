@@ -4,16 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
-#include "cni/json.h"
 #include "cni/plugin_chain.h"
 
 namespace cni {
 
 struct CachedAttachment {
   Invocation invocation;
-  Json configuration;  // the list, as ParseConfiguration takes it
-  Json result;         // of the last plugin; null until every ADD has succeeded
+  base::Json configuration;  // the list, as ParseConfiguration takes it
+  base::Json result;         // of the last plugin; null until every ADD has succeeded
 };
 
 class AttachmentCache {

@@ -36,11 +36,11 @@ bool IsPlainFileName(std::string_view name) {
 }
 
 // Section "Version considerations": with "cniVersions" the latest one that both sides know is used.
-base::Result<std::string> NegotiateVersion(const Json& document) {
-  ASSIGN_OR_RETURN(std::string version, StringMember(document, "cniVersion"));
+base::Result<std::string> NegotiateVersion(const base::Json& document) {
+  ASSIGN_OR_RETURN(std::string version, base::StringMember(document, "cniVersion"));
   if (const auto versions = document.find("cniVersions"); versions != document.end()) {
     if (!versions->is_array()) return base::InvalidArgument("\"cniVersions\" is not a list");
-    for (const Json& entry : *versions) {
+    for (const base::Json& entry : *versions) {
       if (!entry.is_string()) return base::InvalidArgument("\"cniVersions\" holds something else than strings");
       const auto& other = entry.get_ref<const std::string&>();
       if (IsSupportedVersion(other) && (!IsSupportedVersion(version) || IsAtLeast(other, version))) version = other;
@@ -54,10 +54,10 @@ base::Result<std::string> NegotiateVersion(const Json& document) {
   return version;
 }
 
-base::Result<Plugin> ParsePlugin(const Json& object) {
+base::Result<Plugin> ParsePlugin(const base::Json& object) {
   if (!object.is_object()) return base::InvalidArgument("it is not a JSON object");
   Plugin plugin;
-  ASSIGN_OR_RETURN(plugin.type, StringMember(object, "type"));
+  ASSIGN_OR_RETURN(plugin.type, base::StringMember(object, "type"));
   if (plugin.type.empty()) return base::InvalidArgument("it has no \"type\"");
   if (!IsPlainFileName(plugin.type)) {
     return base::InvalidArgument("its type \"" + base::Printable(plugin.type, 64) + "\" is not a plain file name");
@@ -87,18 +87,18 @@ base::Result<std::string> ReadConfigurationFile(const std::string& path) {
 
 base::Result<Configuration> LoadConfiguration(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadConfigurationFile(path));
-  ASSIGN_OR_RETURN(Json document, ParseJsonObject(text));
+  ASSIGN_OR_RETURN(base::Json document, base::ParseJsonObject(text));
   if (path.ends_with(".conflist")) return ParseConfiguration(std::move(document));
   if (!document.contains("type")) {
     return base::InvalidArgument(document.contains("plugins")
                                      ? "it has no \"type\"; the name of a file with \"plugins\" must end in .conflist"
                                      : "it has no \"type\"");
   }
-  Json list = Json::object();
+  base::Json list = base::Json::object();
   for (const char* common : {"name", "cniVersion", "cniVersions"}) {
     if (const auto member = document.find(common); member != document.end()) list[common] = *member;
   }
-  list["plugins"] = Json::array({std::move(document)});
+  list["plugins"] = base::Json::array({std::move(document)});
   return ParseConfiguration(std::move(list));
 }
 
@@ -118,10 +118,10 @@ bool IsIdentifier(std::string_view text) {
                      [](char c) { return IsAlphanumeric(c) || c == '_' || c == '.' || c == '-'; });
 }
 
-base::Result<Configuration> ParseConfiguration(Json document) {
+base::Result<Configuration> ParseConfiguration(base::Json document) {
   if (!document.is_object()) return base::InvalidArgument("it is not a JSON object");
   Configuration configuration;
-  ASSIGN_OR_RETURN(configuration.name, StringMember(document, "name"));
+  ASSIGN_OR_RETURN(configuration.name, base::StringMember(document, "name"));
   if (configuration.name.empty()) return base::InvalidArgument("it has no \"name\"");
   if (!IsIdentifier(configuration.name)) {
     return base::InvalidArgument("its name \"" + base::Printable(configuration.name, 64) +
@@ -135,7 +135,7 @@ base::Result<Configuration> ParseConfiguration(Json document) {
   if (plugins->size() > kMostPlugins) {
     return base::InvalidArgument("it has more than " + std::to_string(kMostPlugins) + " plugins");
   }
-  for (const Json& object : *plugins) {
+  for (const base::Json& object : *plugins) {
     const std::string which = "plugin " + std::to_string(configuration.plugins.size() + 1);
     ASSIGN_OR_RETURN(Plugin plugin, ParsePlugin(object).Wrap(which));
     configuration.plugins.push_back(std::move(plugin));

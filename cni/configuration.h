@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
-#include "cni/json.h"
 
 namespace cni {
 
@@ -16,7 +16,7 @@ namespace cni {
 struct Plugin {
   std::string type;                    // a plain file name
   std::set<std::string> capabilities;  // those declared as true
-  Json object;                         // the entry as it stands in the configuration
+  base::Json object;                   // the entry as it stands in the configuration
 };
 
 // A valid network configuration list.
@@ -24,7 +24,7 @@ struct Configuration {
   std::string name;
   std::string version;  // that every plugin of the list is spoken to in
   std::vector<Plugin> plugins;
-  Json document;  // the list, from which ParseConfiguration makes the same again
+  base::Json document;  // the list, from which ParseConfiguration makes the same again
 };
 
 // Versions of the specification whose configurations and results are understood.
@@ -38,7 +38,7 @@ bool IsIdentifier(std::string_view text);
 
 // Validates a list. The version is "cniVersion", or the latest that is understood among it and "cniVersions"; a list
 // without either is of version 0.1.0. kInvalidArgument says what is wrong.
-base::Result<Configuration> ParseConfiguration(Json document);
+base::Result<Configuration> ParseConfiguration(base::Json document);
 
 // What a configuration directory amounts to.
 struct Selection {

@@ -149,7 +149,9 @@ void ConfigurationWatcher::Reload() {
     if (std::find(known.begin(), known.end(), complaint) != known.end()) continue;
     base::Log(base::LogLevel::kWarning, "CNI configuration " + complaint);
   }
-  const auto document = [](const Selection& of) { return of.configuration ? of.configuration->document : Json(); };
+  const auto document = [](const Selection& of) {
+    return of.configuration ? of.configuration->document : base::Json();
+  };
   if (selection.file != selection_.file || document(selection) != document(selection_)) {
     base::Log(base::LogLevel::kInfo, selection.configuration
                                          ? "CNI configuration in force: " + base::Printable(selection.file, 128) +

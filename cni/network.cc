@@ -8,11 +8,11 @@
 #include <mutex>
 #include <set>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cni/attachment_cache.h"
 #include "cni/configuration_watcher.h"
-#include "cni/json.h"
 #include "cni/plugin_chain.h"
 #include "cni/plugin_result.h"
 
@@ -73,8 +73,8 @@ base::Result<std::string> ArgumentsText(const std::vector<std::pair<std::string,
   return text;
 }
 
-base::Result<Json> PortMappingsJson(const std::vector<PortMapping>& mappings) {
-  Json list = Json::array();
+base::Result<base::Json> PortMappingsJson(const std::vector<PortMapping>& mappings) {
+  base::Json list = base::Json::array();
   for (const PortMapping& mapping : mappings) {
     if (mapping.host_port == 0) continue;  // A port that is only declared, not mapped.
     if (mapping.container_port == 0) return base::InvalidArgument("a port mapping has no container port");
@@ -82,7 +82,7 @@ base::Result<Json> PortMappingsJson(const std::vector<PortMapping>& mappings) {
       return base::InvalidArgument("a port mapping has the unknown protocol \"" +
                                    base::Printable(mapping.protocol, 32) + "\"");
     }
-    Json entry = {
+    base::Json entry = {
         {"hostPort", mapping.host_port}, {"containerPort", mapping.container_port}, {"protocol", mapping.protocol}};
     if (!mapping.host_ip.empty()) {
       if (!IsAddress(mapping.host_ip)) {
@@ -104,9 +104,9 @@ base::Result<Invocation> MakeInvocation(const Attachment& attachment) {
   ASSIGN_OR_RETURN(invocation.arguments, ArgumentsText(attachment.arguments));
   for (const auto& [name, value] : attachment.capabilities) {
     ASSIGN_OR_RETURN(invocation.capabilities[name],
-                     ParseJson(value).Wrap("capability argument \"" + base::Printable(name, 64) + "\""));
+                     base::ParseJson(value).Wrap("capability argument \"" + base::Printable(name, 64) + "\""));
   }
-  ASSIGN_OR_RETURN(Json mappings, PortMappingsJson(attachment.port_mappings));
+  ASSIGN_OR_RETURN(base::Json mappings, PortMappingsJson(attachment.port_mappings));
   if (!mappings.empty()) invocation.capabilities["portMappings"] = std::move(mappings);
   RETURN_IF_ERROR(Validate(invocation));
   return invocation;
@@ -140,7 +140,7 @@ class PluginNetwork : public Network {
 
   std::string ConfigurationJson() const override {
     const Selection selection = watcher_.Current();
-    return selection.configuration ? JsonText(selection.configuration->document) : std::string();
+    return selection.configuration ? base::JsonText(selection.configuration->document) : std::string();
   }
 
  private:
@@ -177,14 +177,14 @@ class PluginNetwork : public Network {
     CachedAttachment cached{std::move(invocation), configuration->document, nullptr};
     RETURN_IF_ERROR(cache_.Write(cached));
 
-    Json result;
+    base::Json result;
     auto addresses = AddAndRecord(*configuration, cached, result);
     if (!addresses.ok()) return Undo(*configuration, cached.invocation, result, std::move(addresses).error());
-    return AttachmentResult{*std::move(addresses), JsonText(result)};
+    return AttachmentResult{*std::move(addresses), base::JsonText(result)};
   }
 
   base::Result<std::vector<std::string>> AddAndRecord(const Configuration& configuration, CachedAttachment& cached,
-                                                      Json& result) {
+                                                      base::Json& result) {
     RETURN_IF_ERROR(chain_.Add(configuration, cached.invocation, result));
     auto addresses = AddressesOf(result, cached.invocation.interface);
     if (!addresses.ok()) {
@@ -202,7 +202,7 @@ class PluginNetwork : public Network {
     return addresses;
   }
 
-  base::Error Undo(const Configuration& configuration, const Invocation& invocation, const Json& result,
+  base::Error Undo(const Configuration& configuration, const Invocation& invocation, const base::Json& result,
                    base::Error error) {
     base::Status undone = chain_.Delete(configuration, invocation, result);
     if (undone.ok()) undone = cache_.Remove(invocation.container_id);

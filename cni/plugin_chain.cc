@@ -38,9 +38,9 @@ std::string LowerCase(std::string_view text) {
 }
 
 // Section 3, "Deriving execution configuration from plugin configuration".
-Json RequestConfiguration(const Configuration& configuration, const Plugin& plugin, const Invocation& invocation,
-                          const Json& previous_result) {
-  Json request = plugin.object;
+base::Json RequestConfiguration(const Configuration& configuration, const Plugin& plugin, const Invocation& invocation,
+                                const base::Json& previous_result) {
+  base::Json request = plugin.object;
   request.erase("capabilities");
   request.erase("prevResult");
   request["name"] = configuration.name;
@@ -48,8 +48,8 @@ Json RequestConfiguration(const Configuration& configuration, const Plugin& plug
   for (const std::string& capability : plugin.capabilities) {
     const auto value = invocation.capabilities.find(capability);
     if (value == invocation.capabilities.end()) continue;
-    Json& runtime_configuration = request["runtimeConfig"];
-    if (!runtime_configuration.is_object()) runtime_configuration = Json::object();
+    base::Json& runtime_configuration = request["runtimeConfig"];
+    if (!runtime_configuration.is_object()) runtime_configuration = base::Json::object();
     runtime_configuration[capability] = *value;
   }
   if (!previous_result.is_null()) request["prevResult"] = previous_result;
@@ -68,7 +68,7 @@ std::vector<std::string> Environment(std::string_view verb, const Invocation& in
 }
 
 // The error object of section 5, "Error", as one sentence. Plugins are not trusted to keep to its types.
-std::string ErrorText(const Json& error, uint64_t code) {
+std::string ErrorText(const base::Json& error, uint64_t code) {
   const auto text = [&](const char* name) -> std::string {
     const auto member = error.find(name);
     if (member == error.end() || !member->is_string()) return {};
@@ -93,9 +93,9 @@ std::string PlainFailureText(const PluginOutput& output) {
 }
 
 // Section 5, "ADD Success". A result without a version is of the version it was asked in.
-base::Result<Json> ParseResult(std::string_view output, const Configuration& configuration) {
-  ASSIGN_OR_RETURN(Json result, ParseJsonObject(output));
-  ASSIGN_OR_RETURN(const std::string version, StringMember(result, "cniVersion"));
+base::Result<base::Json> ParseResult(std::string_view output, const Configuration& configuration) {
+  ASSIGN_OR_RETURN(base::Json result, base::ParseJsonObject(output));
+  ASSIGN_OR_RETURN(const std::string version, base::StringMember(result, "cniVersion"));
   if (version.empty()) {
     result["cniVersion"] = configuration.version;
   } else if (!IsSupportedVersion(version)) {
@@ -147,7 +147,7 @@ base::Status PluginChain::FindAll(const Configuration& configuration) const {
 }
 
 PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
-                                      const Invocation& invocation, const Json& previous_result) const {
+                                      const Invocation& invocation, const base::Json& previous_result) const {
   // The wording of libcni, which users search the web for.
   const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
   auto program = Find(plugin.type);
@@ -155,7 +155,7 @@ PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration
   PluginCall call;
   call.program = *std::move(program);
   call.environment = Environment(verb, invocation, directories_);
-  call.standard_input = JsonText(RequestConfiguration(configuration, plugin, invocation, previous_result));
+  call.standard_input = base::JsonText(RequestConfiguration(configuration, plugin, invocation, previous_result));
   call.timeout = timeout_;
   auto output = runner_.Run(call);
   if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
@@ -163,7 +163,7 @@ PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration
 
   uint64_t code = 0;
   std::string message;
-  if (const auto error = ParseJsonObject(output->standard_output);
+  if (const auto error = base::ParseJsonObject(output->standard_output);
       error.ok() && (error->contains("msg") || error->contains("code"))) {
     if (const auto member = error->find("code"); member != error->end() && member->is_number_unsigned()) {
       code = member->get<uint64_t>();
@@ -175,7 +175,8 @@ PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration
   return {{}, code, base::Error(base::Code::kUnknown, doing + ": " + message)};
 }
 
-base::Status PluginChain::Add(const Configuration& configuration, const Invocation& invocation, Json& result) const {
+base::Status PluginChain::Add(const Configuration& configuration, const Invocation& invocation,
+                              base::Json& result) const {
   result = nullptr;
   for (const Plugin& plugin : configuration.plugins) {
     Outcome outcome = Run("ADD", configuration, plugin, invocation, result);
@@ -193,9 +194,9 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
 }
 
 base::Status PluginChain::Delete(const Configuration& configuration, const Invocation& invocation,
-                                 const Json& result) const {
+                                 const base::Json& result) const {
   // Before version 0.4.0 a DEL knew no prevResult.
-  const Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : Json();
+  const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     if (!outcome.status.ok() && outcome.error_code != kUnknownContainer) return std::move(outcome.status);

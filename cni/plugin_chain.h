@@ -7,20 +7,20 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "cni/configuration.h"
-#include "cni/json.h"
 #include "cni/plugin_runner.h"
 
 namespace cni {
 
 // The parameters that all plugin calls for one attachment share.
 struct Invocation {
-  std::string container_id;            // CNI_CONTAINERID
-  std::string namespace_path;          // CNI_NETNS; empty when the namespace is gone
-  std::string interface;               // CNI_IFNAME
-  std::string arguments;               // CNI_ARGS
-  Json capabilities = Json::object();  // capability arguments by name
+  std::string container_id;                        // CNI_CONTAINERID
+  std::string namespace_path;                      // CNI_NETNS; empty when the namespace is gone
+  std::string interface;                           // CNI_IFNAME
+  std::string arguments;                           // CNI_ARGS
+  base::Json capabilities = base::Json::object();  // capability arguments by name
 };
 
 // Whether the parameters may be handed to a plugin (section 2, "Parameters"): kInvalidArgument when not.
@@ -37,11 +37,11 @@ class PluginChain {
 
   // Calls ADD of every plugin in order, each with its predecessor's result. `result` holds the result of the last
   // plugin that succeeded, null when none has, also after a failure.
-  base::Status Add(const Configuration& configuration, const Invocation& invocation, Json& result) const;
+  base::Status Add(const Configuration& configuration, const Invocation& invocation, base::Json& result) const;
 
   // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. Stops
   // at the first failure, as the specification wants it.
-  base::Status Delete(const Configuration& configuration, const Invocation& invocation, const Json& result) const;
+  base::Status Delete(const Configuration& configuration, const Invocation& invocation, const base::Json& result) const;
 
  private:
   struct Outcome {
@@ -51,7 +51,7 @@ class PluginChain {
   };
   base::Result<std::string> Find(const std::string& type) const;
   Outcome Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
-              const Invocation& invocation, const Json& previous_result) const;
+              const Invocation& invocation, const base::Json& previous_result) const;
 
   PluginRunner& runner_;
   const std::vector<std::string> directories_;

@@ -14,8 +14,8 @@ bool IsAddressOf(int family, const std::string& text) {
 }
 
 // "10.1.2.3/24" to "10.1.2.3".
-base::Result<std::string> AddressOf(const Json& object, const char* member) {
-  ASSIGN_OR_RETURN(const std::string text, StringMember(object, member));
+base::Result<std::string> AddressOf(const base::Json& object, const char* member) {
+  ASSIGN_OR_RETURN(const std::string text, base::StringMember(object, member));
   const size_t slash = text.find('/');
   std::string address = text.substr(0, slash);
   const uint64_t longest = IsAddressOf(AF_INET, address) ? 32 : IsAddressOf(AF_INET6, address) ? 128 : 0;
@@ -27,7 +27,7 @@ base::Result<std::string> AddressOf(const Json& object, const char* member) {
 }
 
 // Whether the entry of "ips" belongs to the interface of that name.
-base::Result<bool> IsOn(const Json& entry, const Json& result, const std::string& interface) {
+base::Result<bool> IsOn(const base::Json& entry, const base::Json& result, const std::string& interface) {
   const auto index = entry.find("interface");
   if (index == entry.end() || index->is_null()) return true;
   const auto interfaces = result.find("interfaces");
@@ -35,9 +35,9 @@ base::Result<bool> IsOn(const Json& entry, const Json& result, const std::string
       *index >= interfaces->size()) {
     return base::InvalidArgument("an address names an interface that is not in \"interfaces\"");
   }
-  const Json& owner = (*interfaces)[index->get<size_t>()];
+  const base::Json& owner = (*interfaces)[index->get<size_t>()];
   if (!owner.is_object()) return base::InvalidArgument("an entry of \"interfaces\" is not a JSON object");
-  ASSIGN_OR_RETURN(const std::string name, StringMember(owner, "name"));
+  ASSIGN_OR_RETURN(const std::string name, base::StringMember(owner, "name"));
   return name == interface;
 }
 
@@ -47,7 +47,7 @@ bool IsAddress(const std::string& text) {
   return IsAddressOf(AF_INET, text) || IsAddressOf(AF_INET6, text);
 }
 
-base::Result<std::vector<std::string>> AddressesOf(const Json& result, const std::string& interface) {
+base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, const std::string& interface) {
   std::vector<std::string> addresses;
   // Versions before 0.3.0 know one address of each family.
   for (const char* family : {"ip4", "ip6"}) {
@@ -60,7 +60,7 @@ base::Result<std::vector<std::string>> AddressesOf(const Json& result, const std
   const auto entries = result.find("ips");
   if (entries == result.end() || entries->is_null()) return addresses;
   if (!entries->is_array()) return base::InvalidArgument("\"ips\" is not a list");
-  for (const Json& entry : *entries) {
+  for (const base::Json& entry : *entries) {
     if (!entry.is_object()) return base::InvalidArgument("an entry of \"ips\" is not a JSON object");
     ASSIGN_OR_RETURN(std::string address, AddressOf(entry, "address"));
     ASSIGN_OR_RETURN(const bool is_on, IsOn(entry, result, interface));

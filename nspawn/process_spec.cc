@@ -207,6 +207,7 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
   if (key == "shared_memory") return ReadTarget(value, spec.shared_memory);
   if (key == "no_new_privileges") return ReadFlag(value, spec.no_new_privileges);
   if (key == "seccomp") return ReadFlag(value, spec.seccomp);
+  if (key == "seccomp_flags") return ReadNumber(value, spec.seccomp_flags);
   if (key == "apparmor_profile") return ReadText(value, spec.apparmor_profile);
   if (key == "selinux_process_label") return ReadText(value, spec.selinux_process_label);
   if (key == "selinux_mount_label") return ReadText(value, spec.selinux_mount_label);
@@ -271,6 +272,7 @@ std::string Encode(const ProcessSpec& spec) {
   out.Number("capabilities.ambient", spec.capabilities.ambient);
   out.Flag("no_new_privileges", spec.no_new_privileges);
   out.Flag("seccomp", spec.seccomp);
+  if (spec.seccomp_flags != 0) out.Number("seccomp_flags", spec.seccomp_flags);
   out.TextUnlessEmpty("apparmor_profile", spec.apparmor_profile);
   out.TextUnlessEmpty("selinux_process_label", spec.selinux_process_label);
   out.TextUnlessEmpty("selinux_mount_label", spec.selinux_mount_label);

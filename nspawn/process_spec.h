@@ -113,6 +113,7 @@ struct ProcessSpec {
   bool no_new_privileges = false;
   // A compiled seccomp filter (array of struct sock_filter) in the bundle's file "seccomp"; false runs unconfined.
   bool seccomp = false;
+  uint32_t seccomp_flags = 0;  // SECCOMP_FILTER_FLAG_… of seccomp(2) to install it with
   std::string apparmor_profile;
   std::string selinux_process_label;
   std::string selinux_mount_label;

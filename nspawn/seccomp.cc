@@ -1,25 +1,17 @@
 #include "nspawn/seccomp.h"
 
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <string_view>
 
-#include "base/fd.h"
-#include "base/files.h"
+#include "nspawn/seccomp_filter.h"
 
 namespace nspawn {
 namespace {
@@ -115,114 +107,60 @@ constexpr uint64_t kPersonalities[] = {0x0, 0x0008, 0x20000, 0x20008, 0xffffffff
 constexpr uint64_t kNamespaceFlags =
     CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
 
-constexpr uint32_t kX32Bit = 0x40000000;
-
 struct Architecture {
-  uint32_t libseccomp;
-  uint32_t audit;
+  uint32_t number;
+  const char* name;
 };
 
 #if defined(__x86_64__)
-constexpr Architecture kArchitectures[] = {{SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64}, {SCMP_ARCH_X86, AUDIT_ARCH_I386}};
+constexpr Architecture kArchitectures[] = {{SCMP_ARCH_X86_64, "x86-64"}, {SCMP_ARCH_X86, "x86"}};
 #elif defined(__aarch64__)
-constexpr Architecture kArchitectures[] = {{SCMP_ARCH_AARCH64, AUDIT_ARCH_AARCH64}, {SCMP_ARCH_ARM, AUDIT_ARCH_ARM}};
+constexpr Architecture kArchitectures[] = {{SCMP_ARCH_AARCH64, "arm64"}, {SCMP_ARCH_ARM, "arm"}};
 #else
 #error "the default seccomp profile is written for x86-64 and arm64"
 #endif
 
-base::Error LibseccompError(int code, std::string_view doing) {
-  return base::Error::FromErrno(-code, doing);
-}
-
-Status Add(scmp_filter_ctx filter, uint32_t action, const char* name, std::vector<scmp_arg_cmp> conditions = {}) {
-  const int number = seccomp_syscall_resolve_name(name);
-  // A call that this libseccomp does not know is newer than it, and so answered with ENOSYS.
-  if (number == __NR_SCMP_ERROR) return base::Ok();
-  const int result =
-      seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(conditions.size()), conditions.data());
-  if (result < 0) return LibseccompError(result, std::string("seccomp filter: rule for ") + name);
-  return base::Ok();
-}
-
 // The greatest system call number of an architecture that libseccomp knows.
-uint32_t GreatestCall(const Architecture& architecture) {
+uint32_t GreatestCall(uint32_t architecture) {
   for (int number = 1023; number > 0; --number) {
-    const std::unique_ptr<char, void (*)(void*)> name(seccomp_syscall_resolve_num_arch(architecture.libseccomp, number),
+    const std::unique_ptr<char, void (*)(void*)> name(seccomp_syscall_resolve_num_arch(architecture, number),
                                                       &std::free);
     if (name) return static_cast<uint32_t>(number);
   }
   return 0;
 }
 
-// Instructions to be run before the filter: a call newer than libseccomp fails with ENOSYS, so that a C library falls
-// back to an older one, while one left out on purpose fails with EPERM. (On x86-64, x32 calls go on to the filter.)
-std::vector<sock_filter> UnknownCallPrologue() {
-  std::vector<sock_filter> program;
-  program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
-  for (const Architecture& architecture : kArchitectures) {
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, architecture.audit, 0, 5));
-    program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 2, 0));
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, GreatestCall(architecture), 0, 1));
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
-    program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
-  }
-  return program;
-}
-
-Status AddRules(scmp_filter_ctx filter, uint64_t capabilities) {
-  for (const char* name : kAlways) RETURN_IF_ERROR(Add(filter, SCMP_ACT_ALLOW, name));
+Status AddRules(SeccompFilter& filter, uint64_t capabilities) {
+  for (const char* name : kAlways) RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, name));
   for (const CapabilityCalls& calls : CallsOfCapabilities()) {
     if ((capabilities >> calls.capability & 1) == 0) continue;
-    for (const char* name : calls.names) RETURN_IF_ERROR(Add(filter, SCMP_ACT_ALLOW, name));
+    for (const char* name : calls.names) RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, name));
   }
   for (const uint64_t personality : kPersonalities) {
-    RETURN_IF_ERROR(Add(filter, SCMP_ACT_ALLOW, "personality", {SCMP_A0_64(SCMP_CMP_EQ, personality)}));
+    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "personality", {SCMP_A0_64(SCMP_CMP_EQ, personality)}));
   }
   // A virtual machine's socket family is not bounded by network namespaces.
-  RETURN_IF_ERROR(Add(filter, SCMP_ACT_ALLOW, "socket", {SCMP_A0_64(SCMP_CMP_NE, AF_VSOCK)}));
+  RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "socket", {SCMP_A0_64(SCMP_CMP_NE, AF_VSOCK)}));
   if ((capabilities >> CAP_SYS_ADMIN & 1) == 0) {
-    RETURN_IF_ERROR(Add(filter, SCMP_ACT_ALLOW, "clone", {SCMP_A0_64(SCMP_CMP_MASKED_EQ, kNamespaceFlags, 0)}));
+    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "clone", {SCMP_A0_64(SCMP_CMP_MASKED_EQ, kNamespaceFlags, 0)}));
     // Its flags lie in memory that a filter cannot read; with ENOSYS the C library takes clone instead.
-    RETURN_IF_ERROR(Add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3"));
+    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ERRNO(ENOSYS), "clone3"));
   }
   return base::Ok();
 }
 
 Result<std::vector<char>> Compile(uint64_t capabilities) {
-  const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)), &seccomp_release);
-  if (!filter) return base::Internal("seccomp filter: libseccomp could not make one");
+  ASSIGN_OR_RETURN(SeccompFilter filter, SeccompFilter::Make(SCMP_ACT_ERRNO(EPERM)));
   for (const Architecture& architecture : kArchitectures) {
-    const int result = seccomp_arch_add(filter.get(), architecture.libseccomp);
-    if (result < 0 && result != -EEXIST) return LibseccompError(result, "seccomp filter: add an architecture");
+    RETURN_IF_ERROR(filter.AddArchitecture(architecture.number, architecture.name));
+    // What libseccomp does not know is newer than it.
+    filter.SetGreatestCall(architecture.number, GreatestCall(architecture.number));
   }
 #if defined(__x86_64__)
-  if (const int result = seccomp_arch_add(filter.get(), SCMP_ARCH_X32); result < 0) {
-    return LibseccompError(result, "seccomp filter: add x32");
-  }
+  RETURN_IF_ERROR(filter.AddArchitecture(SCMP_ARCH_X32, "x32"));
 #endif
-  // no_new_privs is the container's own choice. A binary tree finds a call in few steps.
-  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
-  (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  RETURN_IF_ERROR(AddRules(filter.get(), capabilities));
-
-  const base::UniqueFd memory(::memfd_create("seccomp", MFD_CLOEXEC));
-  if (!memory) return base::ErrnoError("seccomp filter: memfd_create");
-  if (const int result = seccomp_export_bpf(filter.get(), memory.get()); result < 0) {
-    return LibseccompError(result, "seccomp filter: compile");
-  }
-  if (::lseek(memory.get(), 0, SEEK_SET) < 0) return base::ErrnoError("seccomp filter: lseek");
-  ASSIGN_OR_RETURN(const std::string compiled,
-                   base::ReadAll(memory.get(), BPF_MAXINSNS * sizeof(sock_filter), "the compiled seccomp filter"));
-
-  const std::vector<sock_filter> prologue = UnknownCallPrologue();
-  const auto* prologue_bytes = reinterpret_cast<const char*>(prologue.data());
-  std::vector<char> program(prologue_bytes, prologue_bytes + prologue.size() * sizeof(sock_filter));
-  program.insert(program.end(), compiled.begin(), compiled.end());
-  if (program.size() > BPF_MAXINSNS * sizeof(sock_filter)) {
-    return base::Internal("seccomp filter: it is longer than the kernel takes");
-  }
-  return program;
+  RETURN_IF_ERROR(AddRules(filter, capabilities));
+  return filter.Compile();
 }
 
 }  // namespace

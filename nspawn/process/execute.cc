@@ -82,7 +82,7 @@ Status RaiseAmbientSet(uint64_t raise) {
   return base::Ok();
 }
 
-Status InstallSeccomp(std::string_view filter) {
+Status InstallSeccomp(std::string_view filter, uint32_t flags) {
   if (filter.empty() || filter.size() % sizeof(sock_filter) != 0 ||
       filter.size() / sizeof(sock_filter) > BPF_MAXINSNS) {
     return base::InvalidArgument("the seccomp filter has a wrong size");
@@ -90,7 +90,7 @@ Status InstallSeccomp(std::string_view filter) {
   std::vector<sock_filter> instructions(filter.size() / sizeof(sock_filter));
   std::memcpy(instructions.data(), filter.data(), filter.size());
   const sock_fprog program{static_cast<unsigned short>(instructions.size()), instructions.data()};
-  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0) {
     return base::ErrnoError("install the seccomp filter");
   }
   return base::Ok();
@@ -152,13 +152,13 @@ Status BecomeUser(const Execution& execution) {
     // This needs CAP_SYS_ADMIN, so it comes before the last capabilities go.
     held.effective = held.permitted;
     RETURN_IF_ERROR(WriteCapabilities(held));
-    RETURN_IF_ERROR(InstallSeccomp(execution.seccomp));
+    RETURN_IF_ERROR(InstallSeccomp(execution.seccomp, spec.seccomp_flags));
   }
   const uint64_t permitted = spec.capabilities.permitted & held.permitted;
   RETURN_IF_ERROR(WriteCapabilities(
       {.effective = permitted, .permitted = permitted, .inheritable = spec.capabilities.inheritable & held.permitted}));
   RETURN_IF_ERROR(RaiseAmbientSet(spec.capabilities.ambient & permitted & spec.capabilities.inheritable));
-  if (spec.seccomp && spec.no_new_privileges) RETURN_IF_ERROR(InstallSeccomp(execution.seccomp));
+  if (spec.seccomp && spec.no_new_privileges) RETURN_IF_ERROR(InstallSeccomp(execution.seccomp, spec.seccomp_flags));
   return base::Ok();
 }
 

@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  auto document = cni::ParseJsonObject(fuzz::Text(data, size));
+  auto document = base::ParseJsonObject(fuzz::Text(data, size));
   if (!document.ok()) return 0;
   const auto configuration = cni::ParseConfiguration(*std::move(document));
   if (!configuration.ok()) return 0;

@@ -16,7 +16,8 @@ using testing::IsEmpty;
 
 CachedAttachment Sample(const std::string& id) {
   CachedAttachment attachment;
-  attachment.invocation = {id, "/run/netns/x", "eth0", "IgnoreUnknown=1;A=b", {{"portMappings", Json::array({1})}}};
+  attachment.invocation = {
+      id, "/run/netns/x", "eth0", "IgnoreUnknown=1;A=b", {{"portMappings", base::Json::array({1})}}};
   attachment.configuration = {{"name", "n"}};
   return attachment;
 }
@@ -36,7 +37,7 @@ TEST(AttachmentCache, AnEntryIsReadAsItWasWritten) {
   EXPECT_EQ(read->configuration, attachment.configuration);
   EXPECT_TRUE(read->result.is_null());
 
-  attachment.result = {{"ips", Json::array()}};
+  attachment.result = {{"ips", base::Json::array()}};
   ASSERT_TRUE(cache.Write(attachment).ok());
   EXPECT_EQ(cache.Read("pod1")->result, attachment.result);
   EXPECT_THAT(*cache.Ids(), ElementsAre("pod1"));
@@ -57,11 +58,11 @@ TEST(AttachmentCache, DocumentsAsDeepAsAllowedComeBack) {
   const TemporaryDirectory directory;
   const AttachmentCache cache(directory.path());
   const std::string text =
-      R"({"a":)" + std::string(kMostJsonDepth - 1, '[') + std::string(kMostJsonDepth - 1, ']') + "}";
+      R"({"a":)" + std::string(base::kMostJsonDepth - 1, '[') + std::string(base::kMostJsonDepth - 1, ']') + "}";
   CachedAttachment attachment = Sample("pod1");
-  attachment.configuration = {{"plugins", Json::array({*ParseJsonObject(text)})}};
-  attachment.result = *ParseJsonObject(text);
-  attachment.invocation.capabilities["c"] = *ParseJsonObject(text);
+  attachment.configuration = {{"plugins", base::Json::array({*base::ParseJsonObject(text)})}};
+  attachment.result = *base::ParseJsonObject(text);
+  attachment.invocation.capabilities["c"] = *base::ParseJsonObject(text);
   ASSERT_TRUE(cache.Write(attachment).ok());
   const auto read = cache.Read("pod1");
   ASSERT_TRUE(read.ok()) << read.error().message();

@@ -16,7 +16,7 @@ using testing::IsEmpty;
 constexpr char kValid[] = R"({"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"}]})";
 
 base::Result<Configuration> Parse(const std::string& text) {
-  auto document = ParseJsonObject(text);
+  auto document = base::ParseJsonObject(text);
   if (!document.ok()) return std::move(document).error();
   return ParseConfiguration(*std::move(document));
 }
@@ -98,7 +98,7 @@ TEST(Configuration, WhatIsWrongIsSaid) {
 }
 
 TEST(Configuration, TheNumberOfPluginsIsBounded) {
-  Json document = {{"name", "n"}, {"plugins", Json::array()}};
+  base::Json document = {{"name", "n"}, {"plugins", base::Json::array()}};
   for (int i = 0; i < 65; ++i) document["plugins"].push_back({{"type", "a"}});
   EXPECT_FALSE(ParseConfiguration(document).ok());
   document["plugins"].erase(0);

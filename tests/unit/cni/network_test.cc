@@ -29,10 +29,10 @@ constexpr char kConfiguration[] = R"({"cniVersion":"1.0.0","name":"pods","plugin
     {"type":"third","capabilities":{"dns":true,"bandwidth":true},"runtimeConfig":{"fixed":1}}]})";
 
 // Each plugin adds its name to what the one before gave.
-Json ResultOf(const Call& call) {
-  Json result = call.input.value("prevResult", Json::object());
+base::Json ResultOf(const Call& call) {
+  base::Json result = call.input.value("prevResult", base::Json::object());
   result["cniVersion"] = "1.0.0";
-  result["ips"] = Json::array({{{"address", "10.1.2.3/16"}}, {{"address", "fd00::3/64"}}});
+  result["ips"] = base::Json::array({{{"address", "10.1.2.3/16"}}, {{"address", "fd00::3/64"}}});
   result["seen"].push_back(call.plugin);
   return result;
 }
@@ -42,7 +42,7 @@ PluginOutput Success(const Call& call) {
 }
 
 PluginOutput Failure(int code, const std::string& message) {
-  return {1, Json{{"cniVersion", "1.0.0"}, {"code", code}, {"msg", message}}.dump(), "noise"};
+  return {1, base::Json{{"cniVersion", "1.0.0"}, {"code", code}, {"msg", message}}.dump(), "noise"};
 }
 
 class NetworkTest : public testing::Test {
@@ -83,9 +83,9 @@ class NetworkTest : public testing::Test {
 
   std::vector<std::string> Ids() { return *network_->AttachedIds(); }
 
-  Json CacheEntry(const std::string& id = "pod1") {
+  base::Json CacheEntry(const std::string& id = "pod1") {
     std::ifstream file(root_ / ("cache/" + id + ".json"));
-    return file ? Json::parse(file) : Json();
+    return file ? base::Json::parse(file) : base::Json();
   }
 
   // The message of the error that an Attach ends in when `plugin` answers its ADD with `output`.
@@ -109,7 +109,7 @@ TEST_F(NetworkTest, PluginsAreCalledInOrderWithTheirPredecessorsResult) {
   const auto result = network_->Attach(pod);
   ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_THAT(result->addresses, ElementsAre("10.1.2.3", "fd00::3"));
-  EXPECT_EQ(Json::parse(result->json)["seen"], Json({"first", "second", "third"}));
+  EXPECT_EQ(base::Json::parse(result->json)["seen"], base::Json({"first", "second", "third"}));
 
   const auto calls = runner_.TakeCalls();
   ASSERT_EQ(calls.size(), 3u);
@@ -123,14 +123,15 @@ TEST_F(NetworkTest, PluginsAreCalledInOrderWithTheirPredecessorsResult) {
                                      Pair("CNI_PATH", (root_ / "absent") + ":" + (root_ / "bin")),
                                      Pair("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")));
   }
-  EXPECT_EQ(calls[0].input, Json({{"type", "first"}, {"mtu", 1400}, {"name", "pods"}, {"cniVersion", "1.0.0"}}));
-  EXPECT_EQ(calls[1].input,
-            Json({{"type", "second"}, {"name", "pods"}, {"cniVersion", "1.0.0"}, {"prevResult", ResultOf(calls[0])}}));
-  EXPECT_EQ(calls[2].input, Json({{"type", "third"},
-                                  {"name", "pods"},
-                                  {"cniVersion", "1.0.0"},
-                                  {"runtimeConfig", {{"fixed", 1}}},
-                                  {"prevResult", ResultOf(calls[1])}}));
+  EXPECT_EQ(calls[0].input, base::Json({{"type", "first"}, {"mtu", 1400}, {"name", "pods"}, {"cniVersion", "1.0.0"}}));
+  EXPECT_EQ(
+      calls[1].input,
+      base::Json({{"type", "second"}, {"name", "pods"}, {"cniVersion", "1.0.0"}, {"prevResult", ResultOf(calls[0])}}));
+  EXPECT_EQ(calls[2].input, base::Json({{"type", "third"},
+                                        {"name", "pods"},
+                                        {"cniVersion", "1.0.0"},
+                                        {"runtimeConfig", {{"fixed", 1}}},
+                                        {"prevResult", ResultOf(calls[1])}}));
 }
 
 TEST_F(NetworkTest, CapabilitiesReachOnlyThePluginsThatDeclareThem) {
@@ -141,18 +142,19 @@ TEST_F(NetworkTest, CapabilitiesReachOnlyThePluginsThatDeclareThem) {
   ASSERT_TRUE(network_->Detach(Pod()).ok());
   const auto calls = runner_.TakeCalls();
   ASSERT_EQ(calls.size(), 6u);
-  const Json mappings = {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
-                         {{"hostPort", 5353}, {"containerPort", 53}, {"protocol", "udp"}, {"hostIP", "127.0.0.1"}}};
+  const base::Json mappings = {
+      {{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
+      {{"hostPort", 5353}, {"containerPort", 53}, {"protocol", "udp"}, {"hostIP", "127.0.0.1"}}};
   for (const Call& call : calls) {
     EXPECT_FALSE(call.input.contains("capabilities"));
     if (call.plugin == "first") {
       EXPECT_FALSE(call.input.contains("runtimeConfig"));
     }
     if (call.plugin == "second") {
-      EXPECT_EQ(call.input["runtimeConfig"], Json({{"portMappings", mappings}}));
+      EXPECT_EQ(call.input["runtimeConfig"], base::Json({{"portMappings", mappings}}));
     }
     if (call.plugin == "third") {
-      EXPECT_EQ(call.input["runtimeConfig"], Json({{"fixed", 1}, {"dns", {{"servers", {"10.0.0.1"}}}}}));
+      EXPECT_EQ(call.input["runtimeConfig"], base::Json({{"fixed", 1}, {"dns", {{"servers", {"10.0.0.1"}}}}}));
     }
   }
 }
@@ -196,24 +198,24 @@ TEST_F(NetworkTest, BeforeVersion040ADelHasNoResult) {
 }
 
 TEST_F(NetworkTest, TheIntentIsOnDiskBeforeTheFirstPluginAndTheResultAfterTheLast) {
-  std::vector<Json> entries;
+  std::vector<base::Json> entries;
   runner_.AnswerBy([&](const Call& call) {
     entries.push_back(CacheEntry());
     return Success(call);
   });
   ASSERT_TRUE(network_->Attach(Pod()).ok());
   ASSERT_EQ(entries.size(), 3u);
-  for (const Json& entry : entries) {
-    EXPECT_EQ(entry["configuration"], Json::parse(kConfiguration));
+  for (const base::Json& entry : entries) {
+    EXPECT_EQ(entry["configuration"], base::Json::parse(kConfiguration));
     EXPECT_EQ(entry["containerId"], "pod1");
     EXPECT_EQ(entry["interface"], "eth0");
     EXPECT_TRUE(entry["result"].is_null());
   }
-  EXPECT_EQ(CacheEntry()["result"]["seen"], Json({"first", "second", "third"}));
+  EXPECT_EQ(CacheEntry()["result"]["seen"], base::Json({"first", "second", "third"}));
 
   ASSERT_TRUE(network_->Detach(Pod()).ok());
   ASSERT_EQ(entries.size(), 6u);
-  for (size_t i = 3; i < 6; ++i) EXPECT_EQ(entries[i]["result"]["seen"], Json({"first", "second", "third"}));
+  for (size_t i = 3; i < 6; ++i) EXPECT_EQ(entries[i]["result"]["seen"], base::Json({"first", "second", "third"}));
   EXPECT_TRUE(CacheEntry().is_null());
 }
 
@@ -267,7 +269,7 @@ TEST_F(NetworkTest, AFailedAddIsUndoneAndExplained) {
   EXPECT_EQ(calls[3].verb + " " + calls[3].plugin, "DEL second");
   EXPECT_EQ(calls[4].verb + " " + calls[4].plugin, "DEL first");
   // What the first plugin gave: it may need that to find its traces.
-  EXPECT_EQ(calls[4].input["prevResult"]["seen"], Json({"first"}));
+  EXPECT_EQ(calls[4].input["prevResult"]["seen"], base::Json({"first"}));
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
@@ -404,7 +406,7 @@ TEST_F(NetworkTest, AResultThatCannotBeRecordedIsUndone) {
   EXPECT_THAT(result.error().message(), HasSubstr("record the network attachment of pod1"));
   const auto calls = runner_.TakeCalls();
   ASSERT_EQ(calls.size(), 6u);
-  EXPECT_EQ(calls[3].input["prevResult"]["seen"], Json({"first", "second", "third"}));
+  EXPECT_EQ(calls[3].input["prevResult"]["seen"], base::Json({"first", "second", "third"}));
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
@@ -476,7 +478,7 @@ TEST_F(NetworkTest, ADamagedEntryIsDetachedByTheConfigurationInForce) {
 TEST_F(NetworkTest, ACachedConfigurationIsCheckedLikeAnyOther) {
   ASSERT_TRUE(network_->Attach(Pod()).ok());
   runner_.TakeCalls();
-  Json entry = CacheEntry();
+  base::Json entry = CacheEntry();
   entry["configuration"]["plugins"][0]["type"] = "../../bin/sh";
   root_.Write("cache/pod1.json", entry.dump());
   ASSERT_TRUE(network_->Detach(Pod()).ok());
@@ -495,7 +497,7 @@ TEST_F(NetworkTest, ADamagedEntryWithoutConfigurationInForceIsExplainedAndKept) 
 
 TEST_F(NetworkTest, ReadinessSaysWhatIsMissing) {
   EXPECT_TRUE(network_->Ready().ok());
-  EXPECT_EQ(Json::parse(network_->ConfigurationJson()), Json::parse(kConfiguration));
+  EXPECT_EQ(base::Json::parse(network_->ConfigurationJson()), base::Json::parse(kConfiguration));
 
   std::filesystem::remove(root_ / "bin/second");
   EXPECT_THAT(network_->Ready().error().message(), HasSubstr("the CNI plugin second is not installed in "));

@@ -11,7 +11,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 base::Result<std::vector<std::string>> Addresses(const char* text) {
-  auto result = ParseJsonObject(text);
+  auto result = base::ParseJsonObject(text);
   if (!result.ok()) return std::move(result).error();
   return AddressesOf(*result, "eth0");
 }

@@ -22,7 +22,7 @@
 
 #include "base/fd.h"
 #include "base/files.h"
-#include "cni/json.h"
+#include "base/json.h"
 #include "cni/namespaces.h"
 #include "cni/network.h"
 #include "tests/unit/cni/temporary_directory.h"
@@ -150,7 +150,7 @@ class PluginsTest : public testing::Test {
   void SetUp() override {
     if (!reason_to_skip.empty()) GTEST_SKIP() << reason_to_skip;
     // The configuration as it is shipped, but for the place where addresses are kept.
-    Json configuration = Json::parse(*base::ReadFile(DEFAULT_CONFIGURATION, 1 << 20));
+    base::Json configuration = base::Json::parse(*base::ReadFile(DEFAULT_CONFIGURATION, 1 << 20));
     configuration["plugins"][0]["ipam"]["dataDir"] = root_ / "addresses";
     root_.Write("net.d/10-cri-nspawn.conflist", configuration.dump());
     CreateNetwork();
@@ -265,7 +265,7 @@ TEST_F(PluginsTest, ANamespaceThatIsGoneIsDetached) {
 }
 
 TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
-  Json configuration = Json::parse(*base::ReadFile(root_ / "net.d/10-cri-nspawn.conflist", 1 << 20));
+  base::Json configuration = base::Json::parse(*base::ReadFile(root_ / "net.d/10-cri-nspawn.conflist", 1 << 20));
   configuration["plugins"].push_back({{"type", "tuning"}, {"sysctl", {{"net.ipv4.no_such_sysctl", "1"}}}});
   root_.Write("net.d/00.conflist", configuration.dump());
   CreateNetwork();

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/text.h"
-#include "cni/json.h"
 #include "cni/plugin_runner.h"
 
 namespace cni {
@@ -20,7 +20,7 @@ class ScriptedRunner : public PluginRunner {
     std::string plugin;   // the program's file name
     std::string program;  // as called
     std::map<std::string, std::string> environment;
-    Json input;
+    base::Json input;
     std::chrono::milliseconds timeout;
   };
   using Answer = std::function<base::Result<PluginOutput>(const Call&)>;
@@ -35,7 +35,7 @@ class ScriptedRunner : public PluginRunner {
       call.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
     }
     call.verb = call.environment["CNI_COMMAND"];
-    call.input = Json::parse(plugin_call.standard_input);
+    call.input = base::Json::parse(plugin_call.standard_input);
     {
       const std::lock_guard lock(mutex_);
       calls_.push_back(call);

@@ -1,8 +1,8 @@
-#include "cni/json.h"
+#include "base/json.h"
 
 #include <gtest/gtest.h>
 
-namespace cni {
+namespace base {
 namespace {
 
 TEST(Json, TextIsGivenBackAsItWasParsed) {
@@ -57,4 +57,4 @@ TEST(Json, AStringMemberIsAString) {
 }
 
 }  // namespace
-}  // namespace cni
+}  // namespace base
