@@ -9,9 +9,8 @@
 #include "base/text.h"
 #include "cri/container_mounts.h"
 #include "cri/container_namespaces.h"
+#include "cri/container_security.h"
 #include "cri/container_user.h"
-#include "nspawn/capabilities.h"
-#include "nspawn/seccomp.h"
 
 namespace cri {
 namespace {
@@ -114,24 +113,6 @@ void AddHostDevices(nspawn::ContainerSpec& spec) {
   }
 }
 
-base::Status AddSeccomp(const v1::LinuxContainerSecurityContext& security, nspawn::ContainerSpec& spec) {
-  v1::SecurityProfile::ProfileType type = v1::SecurityProfile::RuntimeDefault;
-  if (security.has_seccomp()) {
-    type = security.seccomp().profile_type();
-  } else {
-    const std::string& path = security.seccomp_profile_path();  // what clients before 1.19 send
-    if (path == "unconfined") type = v1::SecurityProfile::Unconfined;
-    if (path.rfind("localhost/", 0) == 0) type = v1::SecurityProfile::Localhost;
-  }
-  if (security.privileged() || type == v1::SecurityProfile::Unconfined) return base::Ok();
-  if (type == v1::SecurityProfile::Localhost) {
-    return base::Error(base::Code::kUnimplemented, "seccomp profiles of type Localhost are not supported yet");
-  }
-  spec.process.seccomp = true;
-  ASSIGN_OR_RETURN(spec.seccomp_program, nspawn::DefaultSeccompProgram(spec.process.capabilities.bounding));
-  return base::Ok();
-}
-
 std::string JoinWords(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
@@ -160,37 +141,6 @@ base::Result<std::vector<std::string>> MakeArguments(const v1::ContainerConfig& 
   if (std::any_of(arguments.begin(), arguments.end(), HasNul))
     return InvalidArgument("an argument of the command holds a NUL");
   return arguments;
-}
-
-base::Result<nspawn::Capabilities> MakeCapabilities(const v1::LinuxContainerSecurityContext& security) {
-  const uint64_t all = nspawn::AllCapabilities();
-  if (security.privileged()) return nspawn::Capabilities{all, all, 0, 0};
-  uint64_t kept = nspawn::kDefaultCapabilities;
-  // "ALL" comes first in either list, whatever its place, so that single names make exceptions.
-  const auto is_all = [](const std::string& name) { return name == "ALL" || name == "all"; };
-  const auto& add = security.capabilities().add_capabilities();
-  const auto& drop = security.capabilities().drop_capabilities();
-  if (std::any_of(add.begin(), add.end(), is_all)) kept = all;
-  if (std::any_of(drop.begin(), drop.end(), is_all)) kept = 0;
-  const auto bits = [&](const auto& names) -> base::Result<uint64_t> {
-    uint64_t mask = 0;
-    for (const std::string& name : names) {
-      if (is_all(name)) continue;
-      const auto number = nspawn::CapabilityNumber(name);
-      if (!number) return InvalidArgument("there is no capability \"" + name + "\"");
-      mask |= uint64_t{1} << *number;
-    }
-    return mask;
-  };
-  ASSIGN_OR_RETURN(const uint64_t added, bits(add));
-  ASSIGN_OR_RETURN(const uint64_t dropped, bits(drop));
-  ASSIGN_OR_RETURN(const uint64_t ambient, bits(security.capabilities().add_ambient_capabilities()));
-  kept = ((kept | added | ambient) & ~dropped) & all;
-  nspawn::Capabilities result{kept, kept, 0, 0};
-  // Ambient capabilities must be inheritable as well (capabilities(7)).
-  result.ambient = ambient & kept;
-  result.inheritable = result.ambient;
-  return result;
 }
 
 nspawn::Resources MakeResources(const v1::LinuxContainerResources& resources) {

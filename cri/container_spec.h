@@ -30,10 +30,6 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
 base::Result<std::vector<std::string>> MakeArguments(const v1::ContainerConfig& config,
                                                      const image::ImageConfig& image);
 
-// Kept capabilities of a security context (add, drop, "ALL", privileged). kInvalidArgument for a name that there is
-// not.
-base::Result<nspawn::Capabilities> MakeCapabilities(const v1::LinuxContainerSecurityContext& security);
-
 nspawn::Resources MakeResources(const v1::LinuxContainerResources& resources);
 
 }  // namespace cri
