@@ -181,9 +181,8 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
 
   nspawn::ProcessSpec& process = spec.process;
   process.container_id = record.id();
-  if (config.tty() || config.stdin()) {
-    return base::Error(base::Code::kUnimplemented, "stdin and tty of containers are not supported yet");
-  }
+  process.terminal = config.tty();
+  process.open_stdin = config.stdin();
   ASSIGN_OR_RETURN(process.arguments, MakeArguments(config, sources.image.config));
   ASSIGN_OR_RETURN(process.environment, MakeEnvironment(config, sources.image.config, sources.sandbox.hostname()));
   process.working_directory =

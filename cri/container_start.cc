@@ -12,9 +12,7 @@ namespace {
 constexpr int kStartErrorExitCode = 128;
 
 base::Status Start(Runtime& runtime, const ContainerRecord& record) {
-  const nspawn::LogTarget log{record.name(), runtime.parts.containers.BundleDirectory(record.name()),
-                              record.log_path()};
-  RETURN_IF_ERROR(runtime.parts.logs.Open(log).Wrap("open the container's log"));
+  RETURN_IF_ERROR(runtime.parts.logs.Open(runtime.LogTargetOf(record)).Wrap("open the container's log"));
   const auto started = runtime.parts.containers.Start(record.name());
   if (!started.ok()) return started.error();
   if (started->state == nspawn::Container::State::kExited) {

@@ -72,8 +72,7 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
   if (record.state() == ContainerRecord::EXITED) return base::Ok();
   if (unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
     // The output that waited while the daemon was away is written before the exit is recorded.
-    const nspawn::LogTarget log{record.name(), parts.containers.BundleDirectory(record.name()), record.log_path()};
-    LogFailure(parts.logs.Open(log));
+    LogFailure(parts.logs.Open(LogTargetOf(record)));
     if (unit->state == nspawn::Container::State::kExited) {
       RecordExit(record.id(), unit->exit);
       return base::Ok();

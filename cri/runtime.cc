@@ -26,6 +26,15 @@ std::vector<RecordTable<ContainerRecord>::Snapshot> Runtime::ContainersOf(const 
   return all;
 }
 
+nspawn::LogTarget Runtime::LogTargetOf(const ContainerRecord& record) const {
+  return {.name = record.name(),
+          .bundle = parts.containers.BundleDirectory(record.name()),
+          .path = record.log_path(),
+          .terminal = record.config().tty(),
+          .input = record.config().stdin(),
+          .input_once = record.config().stdin_once()};
+}
+
 void Runtime::HandleExit(const std::string& name, const nspawn::Exit& exit) {
   for (const auto& record : containers.All()) {
     if (record->name() == name) RecordExit(record->id(), exit);

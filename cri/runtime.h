@@ -74,6 +74,9 @@ class Runtime {
 
   std::vector<RecordTable<ContainerRecord>::Snapshot> ContainersOf(const std::string& sandbox_id) const;
 
+  // Where the output of a container comes from and goes to.
+  nspawn::LogTarget LogTargetOf(const ContainerRecord& record) const;
+
   // Files of a pod that its containers mount: resolv.conf, hosts, hostname.
   std::string SandboxFiles(const std::string& id) const { return config.runtime_directory + "/sandboxes/" + id; }
 

@@ -72,6 +72,9 @@ Status Bundles::WriteInto(const std::string& directory, const ContainerSpec& spe
   for (const char* stream : {"/stdout", "/stderr"}) {
     if (mkfifo((directory + stream).c_str(), 0600) != 0) return ErrnoError("creating the FIFO " + directory + stream);
   }
+  if (spec.process.open_stdin && !spec.process.terminal && mkfifo((directory + "/stdin").c_str(), 0600) != 0) {
+    return ErrnoError("creating the FIFO " + directory + "/stdin");
+  }
   RETURN_IF_ERROR(WriteNew(directory + "/stop-signal", spec.stop_signal.empty() ? "SIGTERM" : spec.stop_signal));
   if (!cgroup_files.empty()) RETURN_IF_ERROR(WriteNew(directory + "/cgroup", EncodeCgroupFiles(cgroup_files)));
   return {};

@@ -5,6 +5,8 @@
 //   init                           mount point of the program that sets the container up
 //   spec, seccomp                  for init and the spawner
 //   stdout, stderr                 FIFOs of the container's output
+//   stdin                          FIFO of its input, if it has one: see container_input.h
+//   console                        socket at which the daemon takes its terminal, if it has one: see console.h
 //   rootfs/                        where init mounts the container's root filesystem
 //   stop-signal, cgroup            how it is stopped, and resources that systemd has no setting for
 //   starting, started, exit        what became of it

@@ -91,7 +91,7 @@ class Containers {
   static base::Result<std::unique_ptr<Containers>> Make(Bus& bus, ContainerOptions options = {});
   virtual ~Containers() = default;
 
-  // Directory of a container's bundle: "stdout" and "stderr" in it are the FIFOs of its output.
+  // Directory of a container's bundle: "stdout", "stderr" and "stdin" in it are the FIFOs of its streams.
   virtual std::string BundleDirectory(const std::string& name) const = 0;
 
   // Writes the bundle and attaches it. On failure nothing is left.

@@ -106,6 +106,7 @@ size_t ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
   Stream& from = streams_[static_cast<size_t>(stream)];
   if (!from.spool) {
     const ssize_t size = ::read(from.fifo.get(), workspace.input.get(), kInputSize);
+    if (size > 0 && tap_) tap_(stream, {workspace.input.get(), static_cast<size_t>(size)});
     return size > 0 ? static_cast<size_t>(size) : 0;
   }
   auto taken = from.spool->Take(from.fifo.get(), kTurnSize);
@@ -119,8 +120,17 @@ size_t ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
     }
     return TakeWithoutSpool(stream, workspace);
   }
-  if (*taken > 0) WriteTaken(stream, /*end=*/false, workspace);
+  if (*taken == 0) return 0;
+  if (tap_) Copy(stream, *taken, workspace);
+  WriteTaken(stream, /*end=*/false, workspace);
   return *taken;
+}
+
+void ContainerLog::Copy(LogStream stream, size_t size, LogWorkspace& workspace) {
+  const LogSpool& spool = *streams_[static_cast<size_t>(stream)].spool;
+  const auto read = spool.Read(spool.taken() - size, workspace.input.get(), size);
+  // What cannot be read is reported where it is missed in the log.
+  if (read.ok()) tap_(stream, {workspace.input.get(), *read});
 }
 
 void ContainerLog::WriteTaken(LogStream stream, bool end, LogWorkspace& workspace) {
@@ -152,6 +162,7 @@ size_t ContainerLog::TakeWithoutSpool(LogStream stream, LogWorkspace& workspace)
   WriteTaken(stream, /*end=*/true, workspace);
   const ssize_t size = ::read(fifo(stream), workspace.input.get(), kInputSize);
   if (size <= 0) return 0;
+  if (tap_) tap_(stream, {workspace.input.get(), static_cast<size_t>(size)});
   uint64_t not_in_spool = 0;
   WriteRecords(stream, {workspace.input.get(), static_cast<size_t>(size)}, /*end=*/true, not_in_spool, workspace);
   return static_cast<size_t>(size);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,7 +44,11 @@ class ContainerLog {
   static base::Result<std::unique_ptr<ContainerLog>> Open(const LogTarget& target, std::array<base::UniqueFd, 2> fifos);
 
   const std::string& name() const { return target_.name; }
+  const LogTarget& target() const { return target_; }
   int fifo(LogStream stream) const { return streams_[static_cast<size_t>(stream)].fifo.get(); }
+
+  // `tap` gets a copy of all output that is taken from now on; none when it is empty.
+  void SetTap(std::function<void(LogStream, std::string_view)> tap) { tap_ = std::move(tap); }
 
   // Writes the records of what an earlier run has taken and not written.
   void CatchUp(LogWorkspace& workspace);
@@ -62,6 +67,8 @@ class ContainerLog {
 
   explicit ContainerLog(const LogTarget& target) : target_(target) {}
 
+  // Gives the tap the last `size` bytes of the spool.
+  void Copy(LogStream stream, size_t size, LogWorkspace& workspace);
   std::string SpoolPath(LogStream stream) const;
   std::string StatePath() const;
   // The file of the earlier run without its unpublished records, or the one at the path.
@@ -77,6 +84,7 @@ class ContainerLog {
 
   LogTarget target_;
   std::array<Stream, 2> streams_;
+  std::function<void(LogStream, std::string_view)> tap_;
   std::optional<LogState> state_;  // none when the output is dropped
   LogProgress progress_;
   std::optional<LogFile> file_;

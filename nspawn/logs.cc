@@ -12,7 +12,9 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <list>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <thread>
@@ -20,7 +22,10 @@
 #include <vector>
 
 #include "base/log.h"
+#include "nspawn/attached_client.h"
+#include "nspawn/container_input.h"
 #include "nspawn/container_log.h"
+#include "nspawn/container_terminal.h"
 
 namespace nspawn {
 namespace {
@@ -31,11 +36,16 @@ constexpr int kLeastClosingRounds = 17;
 
 constexpr size_t kSmallPass = 16 * 1024;
 constexpr std::chrono::microseconds kTrickleInterval{500};
+// What a pipe takes.
+constexpr size_t kMostMoved = 64 * 1024;
 // A pipe holds what a fast writer of short lines writes in that time.
 constexpr std::chrono::microseconds kGatherTime{150};
 
-std::string StoredName(const std::string& container, LogStream stream) {
-  return kStoredPrefix + container + "-" + LogStreamName(stream);
+constexpr char kTerminalStore[] = "terminal";
+constexpr char kInputStore[] = "stdin";
+
+std::string StoredName(const std::string& container, const char* what) {
+  return kStoredPrefix + container + "-" + what;
 }
 
 bool SameFile(const struct stat& a, const struct stat& b) {
@@ -69,29 +79,62 @@ class LogsImpl : public Logs {
   void DropUnclaimed() override;
   void Close(const std::string& name, int grace_milliseconds) override;
   base::Status Reopen(const std::string& name) override;
-  base::Result<std::unique_ptr<Stream>> Attach(const std::string&, const StreamOptions&) override {
-    return base::Error(base::Code::kUnimplemented, "attaching to containers is not implemented yet");
-  }
+  base::Result<std::unique_ptr<Stream>> Attach(const std::string& name, const StreamOptions& options) override;
   uint64_t DroppedLines() const override { return workspace_.dropped_records.load(std::memory_order_relaxed); }
 
  private:
-  // What epoll hands back: a container's stream. No container is the eventfd.
-  struct Source {
-    ContainerLog* container = nullptr;
-    LogStream stream = LogStream::kStdout;
+  // What epoll hands back. Gives the number of bytes of output that were taken.
+  using Handler = std::function<size_t()>;
+
+  struct Entry;
+  struct Client {
+    std::unique_ptr<AttachedClient> attached;
+    Entry* entry = nullptr;  // none once the container has ended
+    Handler control;
+    std::array<Handler, 2> writable;
+    std::array<bool, 2> watched = {};
+    bool departed = false;
   };
   struct Entry {
     std::unique_ptr<ContainerLog> log;
-    std::array<Source, 2> sources;
+    std::optional<ContainerTerminal> terminal;
+    std::optional<ContainerInput> input;
+    bool hung_up = false;  // no process has the terminal open
+    std::list<Client> clients;
+    std::array<Handler, 2> output;
+    Handler listener, connection, master;
   };
+  using Entries = std::map<std::string, Entry>;
 
+  // In the caller's thread.
   base::Status Prepare(const LogTarget& target);
-  base::Result<base::UniqueFd> ClaimFifo(const LogTarget& target, LogStream stream, bool* is_new);
-  base::Status Watch(std::unique_ptr<ContainerLog> log);
-  void Unwatch(std::map<std::string, Entry>::iterator entry);
+  base::UniqueFd TakeStored(const std::string& name);
+  // Whether `fd` is not what an earlier run has stored under this name, which is dropped then.
+  bool IsNew(const std::string& name, int fd);
+  base::Status ClaimTerminal(const LogTarget& target, std::optional<ContainerTerminal>& terminal);
+  base::Status ClaimInput(const LogTarget& target, std::optional<ContainerInput>& input);
+  void Store(const std::string& name, int fd);
+  void RemoveStored(const LogTarget& target);
   void OnThread(std::function<void()> command);
+
+  // In the thread that serves the containers.
   void Run();
   void RunCommands();
+  base::Status Add(int fd, uint32_t events, Handler& handler, int operation = EPOLL_CTL_ADD);
+  base::Status Watch(Entry&& opened);
+  base::Status WatchTerminal(Entry& entry);
+  void Unwatch(Entries::iterator entry);
+  size_t TakeOutput(Entry& entry, LogStream stream);
+  void AcceptConsole(Entry& entry);
+  void ReceiveTerminal(Entry& entry);
+  void SetHungUp(Entry& entry, bool hung_up);
+  base::Result<std::unique_ptr<Stream>> Connect(Entry& entry, const StreamOptions& options);
+  void ListenTo(Client& client);
+  void LoseInput(Entry& entry);
+  void AwaitRoom(Client& client, LogStream stream);
+  void Depart(Client& client);
+  void RemoveDeparted();
+  void FinishClients(Entry& entry);
 
   FdStore& store_;
   std::mutex mutex_;
@@ -104,15 +147,16 @@ class LogsImpl : public Logs {
   LogWorkspace workspace_;  // of the thread, but for the counter
 
   // Of the thread alone.
-  std::map<std::string, Entry> entries_;
-  Source wake_source_;
+  Entries entries_;
+  std::list<Client> ended_clients_;  // of ended containers, still to be told what they have missed
+  std::vector<Client*> departed_;    // removed after all events that are at hand, which may name them
   bool stop_ = false;
 };
 
 base::Status LogsImpl::StartThread() {
   struct epoll_event event {};
   event.events = EPOLLIN;
-  event.data.ptr = &wake_source_;
+  event.data.ptr = nullptr;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return base::ErrnoError("watching the log thread's event descriptor");
   }
@@ -165,13 +209,14 @@ void LogsImpl::Run() {
     size_t taken = 0;
     // One bounded turn for each that has something: a container that writes without end delays the others by one turn.
     for (int i = 0; i < count; ++i) {
-      const auto* source = static_cast<const Source*>(events[static_cast<size_t>(i)].data.ptr);
-      if (source->container != nullptr) {
-        taken += source->container->Turn(source->stream, workspace_);
+      const auto* handler = static_cast<const Handler*>(events[static_cast<size_t>(i)].data.ptr);
+      if (handler != nullptr) {
+        taken += (*handler)();
       } else {
         commands = true;
       }
     }
+    RemoveDeparted();
     // Afterwards, since they may remove a container that is among the events.
     if (commands) {
       RunCommands();
@@ -202,24 +247,50 @@ base::Status LogsImpl::Open(const LogTarget& target) {
   return status;
 }
 
-base::Result<base::UniqueFd> LogsImpl::ClaimFifo(const LogTarget& target, LogStream stream, bool* is_new) {
-  ASSIGN_OR_RETURN(base::UniqueFd fifo, OpenFifo(target.bundle + "/" + LogStreamName(stream)));
-  const std::string name = StoredName(target.name, stream);
-  base::UniqueFd stored;
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = stored_.find(name); found != stored_.end()) {
-      stored = std::move(found->second);
-      stored_.erase(found);
-    }
-  }
+base::UniqueFd LogsImpl::TakeStored(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = stored_.find(name);
+  if (found == stored_.end()) return base::UniqueFd();
+  base::UniqueFd stored = std::move(found->second);
+  stored_.erase(found);
+  return stored;
+}
+
+bool LogsImpl::IsNew(const std::string& name, int fd) {
   // The stored descriptor has kept the pipe's content; now that the pipe is open again either serves.
+  const base::UniqueFd stored = TakeStored(name);
   struct stat opened {};
   struct stat kept {};
-  *is_new =
-      !stored || ::fstat(fifo.get(), &opened) != 0 || ::fstat(stored.get(), &kept) != 0 || !SameFile(opened, kept);
-  if (stored && *is_new) store_.Remove(name);
-  return fifo;
+  const bool is_new =
+      !stored || ::fstat(fd, &opened) != 0 || ::fstat(stored.get(), &kept) != 0 || !SameFile(opened, kept);
+  if (stored && is_new) store_.Remove(name);
+  return is_new;
+}
+
+void LogsImpl::Store(const std::string& name, int fd) {
+  // Without it all works but for the end of the daemon and of the container at the same time.
+  if (auto put = store_.Put(name, fd); !put) base::Log(base::LogLevel::kWarning, put.error().message());
+}
+
+void LogsImpl::RemoveStored(const LogTarget& target) {
+  for (const LogStream stream : kLogStreams) store_.Remove(StoredName(target.name, LogStreamName(stream)));
+  if (target.terminal) store_.Remove(StoredName(target.name, kTerminalStore));
+  if (target.input && !target.terminal) store_.Remove(StoredName(target.name, kInputStore));
+}
+
+base::Status LogsImpl::ClaimTerminal(const LogTarget& target, std::optional<ContainerTerminal>& terminal) {
+  base::UniqueFd stored = TakeStored(StoredName(target.name, kTerminalStore));
+  auto made = stored ? ContainerTerminal::Resume(std::move(stored)) : ContainerTerminal::Listen(target.bundle);
+  if (!made.ok()) return std::move(made).error();
+  terminal.emplace(*std::move(made));
+  return base::Ok();
+}
+
+base::Status LogsImpl::ClaimInput(const LogTarget& target, std::optional<ContainerInput>& input) {
+  ASSIGN_OR_RETURN(input, ContainerInput::Open(target.bundle, target.input_once));
+  const std::string name = StoredName(target.name, kInputStore);
+  if (IsNew(name, input->writer()) && input->writer() >= 0) Store(name, input->writer());
+  return base::Ok();
 }
 
 base::Status LogsImpl::Prepare(const LogTarget& target) {
@@ -227,49 +298,210 @@ base::Status LogsImpl::Prepare(const LogTarget& target) {
   std::array<bool, 2> is_new = {};
   for (const LogStream stream : kLogStreams) {
     const auto index = static_cast<size_t>(stream);
-    ASSIGN_OR_RETURN(fifos[index], ClaimFifo(target, stream, &is_new[index]));
+    ASSIGN_OR_RETURN(fifos[index], OpenFifo(target.bundle + "/" + LogStreamName(stream)));
+    is_new[index] = IsNew(StoredName(target.name, LogStreamName(stream)), fifos[index].get());
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<ContainerLog> log, ContainerLog::Open(target, std::move(fifos)));
+  Entry entry;
+  if (target.terminal) RETURN_IF_ERROR(ClaimTerminal(target, entry.terminal));
+  ASSIGN_OR_RETURN(entry.log, ContainerLog::Open(target, std::move(fifos)));
+  if (target.input && !target.terminal) RETURN_IF_ERROR(ClaimInput(target, entry.input));
   for (const LogStream stream : kLogStreams) {
-    if (!is_new[static_cast<size_t>(stream)]) continue;
-    // Without it all works but for the end of the daemon and of the container at the same time.
-    if (auto put = store_.Put(StoredName(target.name, stream), log->fifo(stream)); !put) {
-      base::Log(base::LogLevel::kWarning, put.error().message());
+    if (is_new[static_cast<size_t>(stream)]) {
+      Store(StoredName(target.name, LogStreamName(stream)), entry.log->fifo(stream));
     }
   }
   base::Status status;
-  OnThread([&] { status = Watch(std::move(log)); });
-  if (!status) {
-    for (const LogStream stream : kLogStreams) store_.Remove(StoredName(target.name, stream));
-  }
+  OnThread([&] { status = Watch(std::move(entry)); });
+  if (!status) RemoveStored(target);
   return status;
 }
 
-base::Status LogsImpl::Watch(std::unique_ptr<ContainerLog> log) {
-  const auto entry = entries_.try_emplace(log->name()).first;
-  entry->second.log = std::move(log);
-  for (const LogStream stream : kLogStreams) {
-    Source& source = entry->second.sources[static_cast<size_t>(stream)];
-    source = {entry->second.log.get(), stream};
-    struct epoll_event event {};
-    event.events = EPOLLIN;
-    event.data.ptr = &source;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, source.container->fifo(stream), &event) != 0) {
-      const base::Error error = base::ErrnoError("watching a FIFO");
-      Unwatch(entry);
-      return error;
-    }
-  }
-  entry->second.log->CatchUp(workspace_);
+base::Status LogsImpl::Add(int fd, uint32_t events, Handler& handler, int operation) {
+  struct epoll_event event {};
+  event.events = events;
+  event.data.ptr = &handler;
+  if (::epoll_ctl(epoll_.get(), operation, fd, &event) != 0) return base::ErrnoError("watching a container's streams");
   return base::Ok();
 }
 
-void LogsImpl::Unwatch(std::map<std::string, Entry>::iterator entry) {
-  // Closing alone does not take a FIFO from the set: the store holds the same open file.
+base::Status LogsImpl::Watch(Entry&& opened) {
+  const auto place = entries_.try_emplace(opened.log->name(), std::move(opened)).first;
+  Entry& entry = place->second;
+  entry.listener = [this, &entry] { return AcceptConsole(entry), size_t{0}; };
+  entry.connection = [this, &entry] { return ReceiveTerminal(entry), size_t{0}; };
+  entry.master = [this, &entry] { return TakeOutput(entry, LogStream::kStdout); };
+  base::Status status = entry.terminal ? WatchTerminal(entry) : base::Ok();
+  for (const LogStream stream : kLogStreams) {
+    Handler& handler = entry.output[static_cast<size_t>(stream)];
+    handler = [this, &entry, stream] { return TakeOutput(entry, stream); };
+    if (status) status = Add(entry.log->fifo(stream), EPOLLIN, handler);
+  }
+  if (!status) {
+    Unwatch(place);
+    return status;
+  }
+  entry.log->CatchUp(workspace_);
+  return base::Ok();
+}
+
+base::Status LogsImpl::WatchTerminal(Entry& entry) {
+  if (entry.terminal->master() >= 0) return Add(entry.terminal->master(), EPOLLIN, entry.master);
+  return Add(entry.terminal->listener(), EPOLLIN, entry.listener);
+}
+
+void LogsImpl::Unwatch(Entries::iterator entry) {
+  // Closing alone does not take these from the set: the store holds the same open files.
   for (const LogStream stream : kLogStreams) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry->second.log->fifo(stream), nullptr);
   }
+  if (entry->second.terminal) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry->second.terminal->master(), nullptr);
   entries_.erase(entry);
+}
+
+size_t LogsImpl::TakeOutput(Entry& entry, LogStream stream) {
+  if (stream == LogStream::kStdout && entry.terminal && entry.terminal->master() >= 0) {
+    // By way of the FIFO, so that a terminal's output is as safe from a kill of this process as that of pipes.
+    const auto moved = entry.terminal->MoveOutput(entry.log->fifo(stream), kMostMoved);
+    if (!moved.ok() && moved.error().number() != EIO && !entry.hung_up) {
+      base::Log(base::LogLevel::kError, "container " + entry.log->name() + ": " + moved.error().message());
+    }
+    SetHungUp(entry, !moved.ok());
+  }
+  return entry.log->Turn(stream, workspace_);
+}
+
+// A terminal that no process has open is readable for ever. It may be opened again.
+void LogsImpl::SetHungUp(Entry& entry, bool hung_up) {
+  if (entry.hung_up == hung_up) return;
+  entry.hung_up = hung_up;
+  const uint32_t edge = hung_up ? static_cast<uint32_t>(EPOLLET) : 0;
+  (void)Add(entry.terminal->master(), EPOLLIN | edge, entry.master, EPOLL_CTL_MOD);
+}
+
+void LogsImpl::AcceptConsole(Entry& entry) {
+  base::Status status = entry.terminal->Accept();
+  if (status && entry.terminal->connection() >= 0) {
+    status = Add(entry.terminal->connection(), EPOLLIN, entry.connection);
+  }
+  if (!status) base::Log(base::LogLevel::kError, "container " + entry.log->name() + ": " + status.error().message());
+}
+
+void LogsImpl::ReceiveTerminal(Entry& entry) {
+  ContainerTerminal& terminal = *entry.terminal;
+  if (terminal.connection() < 0) return;
+  base::Status status = terminal.Receive();
+  if (status && terminal.master() >= 0) {
+    const std::string name = StoredName(entry.log->name(), kTerminalStore);
+    // A start that failed may have left one.
+    store_.Remove(name);
+    Store(name, terminal.master());
+    status = WatchTerminal(entry);
+    if (status) terminal.Acknowledge();
+  }
+  if (!status) base::Log(base::LogLevel::kError, "container " + entry.log->name() + ": " + status.error().message());
+}
+
+base::Result<std::unique_ptr<Stream>> LogsImpl::Attach(const std::string& name, const StreamOptions& options) {
+  base::Result<std::unique_ptr<Stream>> stream =
+      base::Error(base::Code::kFailedPrecondition, "container " + name + " does not run");
+  OnThread([&] {
+    const auto entry = entries_.find(name);
+    if (entry != entries_.end()) stream = Connect(entry->second, options);
+  });
+  return std::move(stream).Wrap("attach to container " + name);
+}
+
+base::Result<std::unique_ptr<Stream>> LogsImpl::Connect(Entry& entry, const StreamOptions& options) {
+  AttachedClient::Ends ends;
+  ends.output = options.output;
+  if (entry.terminal) {
+    if (entry.terminal->master() < 0) {
+      return base::Error(base::Code::kFailedPrecondition, "its terminal is not there yet");
+    }
+    ends.terminal.reset(::fcntl(entry.terminal->master(), F_DUPFD_CLOEXEC, 0));
+    if (!ends.terminal) return base::ErrnoError("duplicate its terminal");
+    ends.input_is_terminal = options.input && entry.log->target().input;
+  } else {
+    ends.error = options.error;
+    if (options.input && entry.input) ends.input = entry.input->Connect();
+  }
+  std::unique_ptr<Stream> stream;
+  Client& client = entry.clients.emplace_back();
+  auto attached = AttachedClient::Connect(std::move(ends), stream);
+  base::Status status = attached.ok() ? base::Ok() : std::move(attached).error();
+  if (status) {
+    client.attached = *std::move(attached);
+    client.entry = &entry;
+    client.control = [this, &client] { return ListenTo(client), size_t{0}; };
+    for (const LogStream log_stream : kLogStreams) {
+      client.writable[static_cast<size_t>(log_stream)] = [this, &client, log_stream] {
+        return AwaitRoom(client, log_stream), size_t{0};
+      };
+    }
+    status = Add(client.attached->control(), EPOLLIN, client.control);
+  }
+  if (!status) {
+    entry.clients.pop_back();
+    return std::move(status).error();
+  }
+  entry.log->SetTap([this, &entry](LogStream log_stream, std::string_view bytes) {
+    for (Client& each : entry.clients) {
+      if (each.attached->Deliver(log_stream, bytes)) AwaitRoom(each, log_stream);
+    }
+  });
+  return stream;
+}
+
+void LogsImpl::ListenTo(Client& client) {
+  if (client.attached->control() < 0) return;
+  const bool had_input = client.attached->has_input();
+  const AttachedClient::News news = client.attached->Listen();
+  if (news == AttachedClient::News::kNothing) return;
+  if (had_input && client.entry != nullptr) LoseInput(*client.entry);
+  if (news == AttachedClient::News::kGone) Depart(client);
+}
+
+void LogsImpl::Depart(Client& client) {
+  if (!std::exchange(client.departed, true)) departed_.push_back(&client);
+}
+
+void LogsImpl::LoseInput(Entry& entry) {
+  if (entry.input->Disconnect()) store_.Remove(StoredName(entry.log->name(), kInputStore));
+}
+
+// Tells a client what it has missed, now or as soon as there is room for it.
+void LogsImpl::AwaitRoom(Client& client, LogStream stream) {
+  const auto index = static_cast<size_t>(stream);
+  if (!client.attached->TellSkipped(stream)) {
+    const int operation = std::exchange(client.watched[index], true) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    (void)Add(client.attached->socket(stream), EPOLLOUT | EPOLLONESHOT, client.writable[index], operation);
+  } else if (client.attached->finished()) {
+    Depart(client);
+  }
+}
+
+void LogsImpl::RemoveDeparted() {
+  for (Client* const client : departed_) {
+    Entry* const entry = client->entry;
+    std::list<Client>& clients = entry != nullptr ? entry->clients : ended_clients_;
+    clients.remove_if([&](const Client& each) { return &each == client; });
+    if (entry != nullptr && clients.empty()) entry->log->SetTap({});
+  }
+  departed_.clear();
+}
+
+void LogsImpl::FinishClients(Entry& entry) {
+  for (auto client = entry.clients.begin(); client != entry.clients.end();) {
+    const auto next = std::next(client);
+    client->attached->Finish();
+    client->entry = nullptr;
+    if (client->attached->finished()) {
+      entry.clients.erase(client);
+    } else {
+      ended_clients_.splice(ended_clients_.end(), entry.clients, client);
+    }
+    client = next;
+  }
 }
 
 void LogsImpl::DropUnclaimed() {
@@ -292,7 +524,7 @@ void LogsImpl::Close(const std::string& name, int grace_milliseconds) {
       const auto entry = entries_.find(name);
       known = entry != entries_.end();
       if (!known) return;
-      for (const LogStream stream : kLogStreams) more |= entry->second.log->Turn(stream, workspace_) > 0;
+      for (const LogStream stream : kLogStreams) more |= TakeOutput(entry->second, stream) > 0;
     });
   }
   if (!known) return;
@@ -300,13 +532,16 @@ void LogsImpl::Close(const std::string& name, int grace_milliseconds) {
     base::Log(base::LogLevel::kWarning, "container " + name + " still writes, its log ends here",
               {{"OBJECT_SYSTEMD_UNIT", name + ".service"}});
   }
+  LogTarget target;
   OnThread([&] {
     const auto entry = entries_.find(name);
     if (entry == entries_.end()) return;
+    target = entry->second.log->target();
     entry->second.log->Finish(workspace_);
+    FinishClients(entry->second);
     Unwatch(entry);
   });
-  for (const LogStream stream : kLogStreams) store_.Remove(StoredName(name, stream));
+  RemoveStored(target);
   const std::lock_guard lock(mutex_);
   names_.erase(name);
 }

@@ -5,7 +5,8 @@
 // manager, tells the manager that this is the unit's main process, and exits: nothing of it stays.
 //
 // What the bundle holds for it: "spec" (Encode() of process_spec.h), "seccomp" (a filter's instructions, when the
-// specification asks for it), the FIFOs "stdout" and "stderr", and the empty directory "rootfs".
+// specification asks for it), the FIFOs "stdin", "stdout" and "stderr" or the socket "console" (console.h), and the
+// empty directory "rootfs".
 // What became of the start is in the unit's status text: see start_status.h.
 #include <fcntl.h>
 #include <poll.h>
@@ -33,6 +34,7 @@
 #include "nspawn/init/mounts.h"
 #include "nspawn/init/notify.h"
 #include "nspawn/init/root_filesystem.h"
+#include "nspawn/init/streams.h"
 #include "nspawn/init/sysctls.h"
 #include "nspawn/process/bundle.h"
 #include "nspawn/process/execute.h"
@@ -54,31 +56,7 @@ using base::UniqueFd;
 
 constexpr char kReady[] = "ready";
 
-struct Output {
-  UniqueFd output;
-  UniqueFd error;
-};
-
-// Opened for both directions, so that opening never waits for a reader, a reader's absence ends no writer, and what was
-// written stays while anybody in the container lives.
-Result<UniqueFd> OpenFifo(const char* path) {
-  UniqueFd fifo(::open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
-  struct stat info {};
-  if (!fifo || ::fstat(fifo.get(), &info) != 0) return base::ErrnoError(std::string("open ") + path);
-  if (!S_ISFIFO(info.st_mode)) return base::Internal(std::string(path) + " of the bundle is not a FIFO");
-  return fifo;
-}
-
-Result<Output> OpenOutput() {
-  Output output;
-  ASSIGN_OR_RETURN(output.output, OpenFifo("/stdout"));
-  ASSIGN_OR_RETURN(output.error, OpenFifo("/stderr"));
-  return output;
-}
-
 Status CheckImplemented(const ProcessSpec& spec) {
-  if (spec.terminal) return Error(Code::kUnimplemented, "containers with a terminal are not implemented");
-  if (spec.open_stdin) return Error(Code::kUnimplemented, "containers with an open standard input are not implemented");
   if (!spec.selinux_process_label.empty() || !spec.selinux_mount_label.empty()) {
     return Error(Code::kUnimplemented, "SELinux labels are not implemented");
   }
@@ -116,7 +94,7 @@ Status ChooseNamespace(int proc, const NamespaceTarget& target, const std::strin
 }
 
 // Everything that the new process does before it may become the container's program.
-Result<Identity> MakeContainer(const ProcessSpec& spec, const Output& output, int proc) {
+Result<Identity> MakeContainer(const ProcessSpec& spec, const Streams& streams, int proc) {
   RETURN_IF_ERROR(ResetProcess());
   RETURN_IF_ERROR(WriteSysctls(proc, spec.sysctls));
   ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
@@ -140,9 +118,7 @@ Result<Identity> MakeContainer(const ProcessSpec& spec, const Output& output, in
   RETURN_IF_ERROR(EnterRoot(root.get()));
 
   ASSIGN_OR_RETURN(Identity identity, ResolveUser(root.get(), spec.user));
-  const UniqueFd input(::openat(own.devices.get(), "null", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!input) return base::ErrnoError("open /dev/null");
-  RETURN_IF_ERROR(SetStandardStreams(input.get(), output.output.get(), output.error.get()));
+  RETURN_IF_ERROR(SetStreams(streams, spec, proc, own));
   RETURN_IF_ERROR(SetOomScoreAdjust(proc, spec.oom_score_adjust));
   RETURN_IF_ERROR(SetAppArmorProfile(proc, spec.apparmor_profile));
   return identity;
@@ -165,8 +141,8 @@ std::string Hear(int socket) {
 
 // The new process. It tells "ready" or what failed, and goes on when it hears an answer. On success the program is
 // executed, which closes the socket.
-[[noreturn]] void RunContainer(const Bundle& bundle, const Output& output, int proc, UniqueFd socket) {
-  Result<Identity> identity = MakeContainer(bundle.spec, output, proc);
+[[noreturn]] void RunContainer(const Bundle& bundle, const Streams& streams, int proc, UniqueFd socket) {
+  Result<Identity> identity = MakeContainer(bundle.spec, streams, proc);
   if (identity.ok()) {
     Tell(socket.get(), kReady);
     // Nothing is heard when init was killed: the start is over then.
@@ -174,7 +150,8 @@ std::string Hear(int socket) {
     Tell(socket.get(), FormatStartError(Execute({.spec = bundle.spec,
                                                  .identity = *identity,
                                                  .arguments = bundle.spec.arguments,
-                                                 .seccomp = bundle.seccomp})));
+                                                 .seccomp = bundle.seccomp,
+                                                 .terminal = bundle.spec.terminal})));
   } else {
     Tell(socket.get(), FormatStartError(identity.error()));
   }
@@ -204,7 +181,7 @@ Status Expect(const std::string& heard, std::string_view expected) {
 Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(""));
   RETURN_IF_ERROR(CheckImplemented(bundle.spec));
-  ASSIGN_OR_RETURN(const Output output, OpenOutput());
+  ASSIGN_OR_RETURN(const Streams streams, OpenStreams(bundle.spec));
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
   RETURN_IF_ERROR(CheckSurroundings(proc.get()));
 
@@ -221,7 +198,7 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const int pid, CloneProcess(flags));
   if (pid == 0) {
     child.reset();
-    RunContainer(bundle, output, proc.get(), std::move(parent));
+    RunContainer(bundle, streams, proc.get(), std::move(parent));
   }
   parent.reset();
 

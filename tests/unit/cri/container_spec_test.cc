@@ -205,11 +205,17 @@ TEST_F(Spec, TheMetadataTellsWhoseContainerItIs) {
   EXPECT_THAT(metadata, Contains(std::pair<std::string, std::string>("Label", "app=web")));
 }
 
+TEST_F(Spec, TerminalAndInputAreAsAskedFor) {
+  EXPECT_FALSE(Make()->process.terminal);
+  EXPECT_FALSE(Make()->process.open_stdin);
+  config().set_tty(true);
+  config().set_stdin(true);
+  EXPECT_TRUE(Make()->process.terminal);
+  EXPECT_TRUE(Make()->process.open_stdin);
+}
+
 TEST_F(Spec, WhatIsNotSupportedSaysSo) {
   const auto unsupported = [&] { return !Make().ok() && Make().error().code() == base::Code::kUnimplemented; };
-  config().set_tty(true);
-  EXPECT_TRUE(unsupported());
-  config().set_tty(false);
   config().add_cdi_devices()->set_name("vendor.com/device=x");
   EXPECT_TRUE(unsupported());
 }

@@ -22,8 +22,10 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/message.h"
 #include "base/text.h"
 #include "nspawn/capabilities.h"
+#include "nspawn/console.h"
 #include "nspawn/process_spec.h"
 #include "nspawn/seccomp.h"
 #include "nspawn/start_status.h"
@@ -201,6 +203,50 @@ class Init : public testing::Test {
   std::function<void(const Outcome&)> on_message_;
 };
 
+// The daemon's part of a start with a terminal: takes the master, types a line, and reads all there is. A process,
+// since there can be no thread where children belong to another PID namespace.
+class Console {
+ public:
+  explicit Console(const std::string& bundle, bool acknowledge = true)
+      : listener_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, (bundle + "/" + kConsoleSocket).c_str(), sizeof address.sun_path - 1);
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener_.get(), 1), 0);
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    output_.reset(ends[0]);
+    const base::UniqueFd write_end(ends[1]);
+    // Twice, for it must not be taken for the container's process. It ends with its PID namespace at the latest.
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::fork() == 0) Serve(acknowledge, write_end.get());
+      ::_exit(0);
+    }
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  }
+  // What came out of the terminal.
+  std::string Finish() const { return *base::ReadAll(output_.get(), 1 << 16, "the terminal's output"); }
+
+ private:
+  void Serve(bool acknowledge, int output) const {
+    const base::UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const auto message = base::ReceiveMessage(connection.get(), 64);
+    if (!message.ok() || !*message || (*message)->text != kTerminalMessage || !acknowledge) return;
+    const int master = (*message)->descriptors.front().get();
+    if (::write(master, "typed\n", 6) != 6 || !base::SendMessage(connection.get(), kTerminalKept).ok()) return;
+    char buffer[4096];
+    ssize_t length = 0;
+    while ((length = ::read(master, buffer, sizeof buffer)) > 0) {
+      if (::write(output, buffer, static_cast<size_t>(length)) != length) return;
+    }
+  }
+
+  base::UniqueFd listener_;
+  base::UniqueFd output_;
+};
+
 TEST_F(Init, StartsTheProgramAndIsGone) {
   const Outcome outcome = Shell("echo out; echo err >&2; exit 42");
   EXPECT_EQ(outcome.init_status, 0);
@@ -370,12 +416,64 @@ TEST_F(Init, SaysWhatWentWrongAndLeavesNothing) {
   EXPECT_EQ(failure({"sh"}), "error FailedPrecondition: the process 1, whose pid namespace is to be joined, is gone");
   spec_.pid = {};
   spec_.terminal = true;
-  EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kUnimplemented);
+  const auto no_daemon = ParseStartError(failure({"sh"}));
+  EXPECT_EQ(no_daemon->code(), Code::kUnavailable);
+  EXPECT_NE(no_daemon->message().find("nobody keeps the container's terminal"), std::string::npos);
   spec_.terminal = false;
   spec_.layer_directories.clear();
   EXPECT_EQ(failure({"sh"}), "error InvalidArgument: root filesystem: the image has no layers");
   raw_spec_ = "garbage";
   EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kInvalidArgument);
+}
+
+TEST_F(Init, AnInputComesFromTheFifo) {
+  ASSERT_EQ(::mkfifo((bundle_ + "/stdin").c_str(), 0600), 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  spec_.open_stdin = true;
+  spec_.user.name = "web";
+  base::UniqueFd reader(::open((bundle_ + "/stdin").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  base::UniqueFd writer(::open((bundle_ + "/stdin").c_str(), O_WRONLY | O_CLOEXEC));
+  reader.reset();
+  EXPECT_EQ(::write(writer.get(), "one\n", 4), -1) << "nobody reads yet";
+  bool ends = true;
+  on_message_ = [&](const Outcome& outcome) {
+    if (outcome.messages.back() != "READY=1") return;
+    EXPECT_EQ(::write(writer.get(), "one\ntwo\n", 8), 8);
+    if (ends) writer.reset();
+  };
+  EXPECT_EQ(Output("read a; read b; echo $a $b; read c || echo end"), "one two\nend\n");
+  ends = false;
+  reader.reset(::open((bundle_ + "/stdin").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  writer.reset(::open((bundle_ + "/stdin").c_str(), O_WRONLY | O_CLOEXEC));
+  reader.reset();
+  EXPECT_EQ(Output("read a < /dev/stdin; echo $a"), "one\n");
+}
+
+TEST_F(Init, WithoutAnInputThereIsTheNullDevice) {
+  EXPECT_EQ(Output("read a || echo end"), "end\n");
+}
+
+TEST_F(Init, ATerminalIsMadeInTheContainerAndHandedOver) {
+  spec_.terminal = true;
+  spec_.user.name = "web";
+  Console console(bundle_);
+  const Outcome outcome = Shell(
+      "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo $TERM /dev/pts/*; echo tty > /dev/tty; echo console > /dev/console; "
+      "read a; echo got $a; exit 4");
+  EXPECT_EQ(outcome.StatusText(), kStartedStatus);
+  EXPECT_EQ(console.Finish(), "typed\r\nxterm /dev/pts/0 /dev/pts/ptmx\r\ntty\r\nconsole\r\ngot typed\r\n");
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 4);
+  EXPECT_EQ(outcome.output, "");
+}
+
+TEST_F(Init, WithoutAnAnswerFromTheDaemonTheProgramIsNotRun) {
+  spec_.terminal = true;
+  Console console(bundle_, /*acknowledge=*/false);
+  const Outcome outcome = Shell("echo it runs");
+  const auto error = ParseStartError(outcome.StatusText());
+  ASSERT_TRUE(error) << outcome.StatusText();
+  EXPECT_EQ(error->code(), Code::kUnavailable);
+  EXPECT_EQ(console.Finish(), "");
 }
 
 TEST_F(Init, RefusesToRunWhereTheContainerCouldWriteToIt) {

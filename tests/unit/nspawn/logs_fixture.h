@@ -16,6 +16,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -29,25 +30,32 @@ namespace nspawn {
 class MemoryFdStore : public FdStore {
  public:
   base::Status Put(const std::string& name, int fd) override {
+    const std::lock_guard lock(mutex_);
     fds_[name] = base::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     return base::Ok();
   }
-  void Remove(const std::string& name) override { fds_.erase(name); }
+  void Remove(const std::string& name) override {
+    const std::lock_guard lock(mutex_);
+    fds_.erase(name);
+  }
 
   std::vector<std::string> Names() const {
+    const std::lock_guard lock(mutex_);
     std::vector<std::string> names;
     for (const auto& [name, fd] : fds_) names.push_back(name);
     return names;
   }
   // What a new process of the daemon would be given.
   std::map<std::string, base::UniqueFd> Duplicates() const {
+    const std::lock_guard lock(mutex_);
     std::map<std::string, base::UniqueFd> result;
     for (const auto& [name, fd] : fds_) result[name] = base::UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
     return result;
   }
 
  private:
-  std::map<std::string, base::UniqueFd> fds_;
+  mutable std::mutex mutex_;
+  std::map<std::string, base::UniqueFd> fds_;  // guarded by mutex_
 };
 
 struct LogRecord {

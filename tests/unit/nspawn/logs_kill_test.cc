@@ -1,6 +1,8 @@
 // The reader is killed at random instants while a writer goes on; no line may be lost, doubled or moved. The test holds
 // the FIFOs open as systemd's descriptor store would.
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -131,6 +133,53 @@ TEST_F(LogsUnderKill, EveryLineIsWrittenOnceAndInOrder) {
     ASSERT_TRUE(Kill(reader)) << "the reader ended by itself";
   }
   Finish(target, writer);
+  ExpectAllLines({target.path});
+}
+
+TEST_F(LogsUnderKill, ATerminalsLinesAreWrittenOnceAndInOrderToo) {
+  LogTarget target = Target();
+  target.terminal = true;
+  const base::UniqueFd kept[] = {Writer(target, "stdout"), Writer(target, "stderr")};
+  base::UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  base::UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(slave);
+  const auto stored = [&] {
+    std::map<std::string, base::UniqueFd> fds;
+    fds["log-web-terminal"] = base::UniqueFd(::fcntl(master.get(), F_DUPFD_CLOEXEC, 0));
+    return fds;
+  };
+  const pid_t writer = Fork([&] {
+    std::minstd_rand random(1);
+    while (!shared_->stop) {
+      std::string burst;
+      uint64_t number = shared_->lines[0];
+      for (auto count = random() % 40; count > 0; --count) burst += Line(number++) + "\n";
+      Write(slave, burst);
+      shared_->lines[0] = number;
+      ::usleep(static_cast<useconds_t>(random() % 300));
+    }
+    return 0;
+  });
+  slave.reset();
+  for (int i = 0; i < 300; ++i) {
+    const pid_t reader = Fork([&] {
+      NoStore store;
+      auto logs = Logs::Create(store, stored());
+      if (!logs || !(*logs)->Open(target)) return 1;
+      while (true) ::pause();
+    });
+    ::usleep(static_cast<useconds_t>(random_() % 8000));
+    ASSERT_TRUE(Kill(reader)) << "the reader ended by itself";
+  }
+  auto logs = Logs::Create(store_, stored());
+  ASSERT_TRUE(logs.ok());
+  ASSERT_TRUE((*logs)->Open(target).ok());
+  shared_->stop = true;
+  int status = 0;
+  ASSERT_EQ(::waitpid(writer, &status, 0), writer);
+  (*logs)->Close(target.name, 5000);
+  std::printf("%llu lines\n", static_cast<unsigned long long>(shared_->lines[0]));
   ExpectAllLines({target.path});
 }
 
