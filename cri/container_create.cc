@@ -10,6 +10,7 @@
 #include "cri/container_spec.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
+#include "cri/stop_signal.h"
 
 namespace cri {
 namespace {
@@ -101,6 +102,10 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     if (sandbox->state() != SandboxRecord::READY) {
       return {base::Code::kFailedPrecondition, "pod sandbox " + sandbox->id() + " is not ready"};
     }
+    if (config.linux().security_context().privileged() && !sandbox->config().linux().security_context().privileged()) {
+      return base::InvalidArgument(
+          "a privileged container is only allowed in a pod sandbox that was run as privileged");
+    }
     for (const auto& existing : runtime_.ContainersOf(sandbox->id())) {
       const v1::ContainerMetadata& metadata = existing->config().metadata();
       if (metadata.name() != config.metadata().name() || metadata.attempt() != config.metadata().attempt()) continue;
@@ -127,6 +132,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     record.set_image_ref(ReferenceOf(*image));
     ASSIGN_OR_RETURN(*record.mutable_log_path(), LogPathOf(sandbox->config(), config));
     *record.mutable_resources() = config.linux().resources();
+    record.set_stop_signal(StopSignalOf(config, image->config));
 
     ASSIGN_OR_RETURN(auto image_volumes, FindVolumeImages(runtime_, config));
     for (const auto& [index, volume] : image_volumes) record.add_volume_image_ids(volume.id);

@@ -84,7 +84,7 @@ void FillContainerStatus(const Runtime& runtime, const ContainerRecord& record, 
   *status.mutable_mounts() = config.mounts();
   status.set_log_path(record.log_path());
   if (record.has_resources()) *status.mutable_resources()->mutable_linux() = record.resources();
-  status.set_stop_signal(config.stop_signal());
+  status.set_stop_signal(record.stop_signal());
 }
 
 grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::ContainerStatusRequest* in,

@@ -11,6 +11,7 @@
 #include "cri/container_namespaces.h"
 #include "cri/container_security.h"
 #include "cri/container_user.h"
+#include "cri/stop_signal.h"
 
 namespace cri {
 namespace {
@@ -175,8 +176,7 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
   spec.resources = MakeResources(config.linux().resources());
   spec.oom_score_adjust =
       static_cast<int>(std::clamp<int64_t>(config.linux().resources().oom_score_adj(), -1000, 1000));
-  spec.stop_signal = sources.image.config.stop_signal.empty() ? "SIGTERM" : sources.image.config.stop_signal;
-  if (config.stop_signal() != v1::RUNTIME_DEFAULT) spec.stop_signal = v1::Signal_Name(config.stop_signal());
+  spec.stop_signal = SignalText(StopSignalOf(config, sources.image.config));
   spec.all_devices = security.privileged();
 
   nspawn::ProcessSpec& process = spec.process;

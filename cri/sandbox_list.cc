@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "cri/batches.h"
+#include "cri/container_list.h"
 #include "cri/filters.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -75,6 +77,12 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::Po
   return Answer(RpcKind::kQuery, "PodSandboxStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
     FillSandboxStatus(*record, *out->mutable_status());
+    // A kubelet that follows events asks for no container by itself.
+    out->set_timestamp(base::NowNanoseconds());
+    for (const auto& container : runtime_.ContainersOf(record->id())) {
+      if (container->state() == ContainerRecord::CREATING) continue;
+      FillContainerStatus(runtime_, *container, *out->add_containers_statuses());
+    }
     if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*record);
     return base::Ok();
   });
