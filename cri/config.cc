@@ -1,5 +1,6 @@
 #include "cri/config.h"
 
+#include <arpa/inet.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -127,6 +128,15 @@ base::Status ReadSocket(const toml::node& node, std::string& value) {
                                std::to_string(most));
 }
 
+base::Status ReadAddress(const toml::node& node, std::string& value) {
+  RETURN_IF_ERROR(ReadText(node, value));
+  in6_addr parsed{};
+  if (::inet_pton(AF_INET, value.c_str(), &parsed) == 1 || ::inet_pton(AF_INET6, value.c_str(), &parsed) == 1) {
+    return base::Ok();
+  }
+  return base::InvalidArgument("is \"" + value + "\"; it must be an IP address");
+}
+
 base::Status ReadLogLevel(const toml::node& node, LogLevel& value) {
   std::string name;
   RETURN_IF_ERROR(ReadText(node, name));
@@ -219,6 +229,31 @@ const std::array kKeys = {
         [](const Config& c) -> Json { return c.socket; }},
     Key{"server.group", [](const toml::node& node, Config& c) { return ReadText(node, c.group); },
         [](const Config& c) -> Json { return c.group; }},
+
+    Key{"streaming.address", [](const toml::node& node, Config& c) { return ReadAddress(node, c.streaming.address); },
+        [](const Config& c) -> Json { return c.streaming.address; }},
+    Key{"streaming.port",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.streaming.port, 0, UINT16_MAX); },
+        [](const Config& c) -> Json { return c.streaming.port; }},
+    Key{"streaming.idle_timeout",
+        [](const toml::node& node, Config& c) {
+          return ReadDuration(node, c.streaming.idle_timeout, std::chrono::seconds(1), std::chrono::hours(24 * 7));
+        },
+        [](const Config& c) -> Json { return DurationText(c.streaming.idle_timeout); }},
+    Key{"streaming.creation_timeout",
+        [](const toml::node& node, Config& c) {
+          return ReadDuration(node, c.streaming.creation_timeout, std::chrono::seconds(1), std::chrono::hours(1));
+        },
+        [](const Config& c) -> Json { return DurationText(c.streaming.creation_timeout); }},
+    Key{"streaming.tls_certificate",
+        [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.streaming.tls.certificate); },
+        [](const Config& c) -> Json { return c.streaming.tls.certificate; }},
+    Key{"streaming.tls_key",
+        [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.streaming.tls.key); },
+        [](const Config& c) -> Json { return c.streaming.tls.key; }},
+    Key{"streaming.tls_client_ca",
+        [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.streaming.tls.client_ca); },
+        [](const Config& c) -> Json { return c.streaming.tls.client_ca; }},
 
     Key{"image.hosts_directory",
         [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.images.hosts_directory); },
@@ -355,6 +390,18 @@ base::Error At(std::string_view name, uint32_t line, std::string_view what) {
   return base::InvalidArgument(std::string(name) + ":" + std::to_string(line) + ": " + base::Printable(what));
 }
 
+// What no key shows by itself.
+base::Status CheckTogether(const Config& config) {
+  const streaming::TlsOptions& tls = config.streaming.tls;
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return base::InvalidArgument("streaming.tls_certificate and streaming.tls_key need each other");
+  }
+  if (!tls.client_ca.empty() && tls.certificate.empty()) {
+    return base::InvalidArgument("streaming.tls_client_ca needs streaming.tls_certificate");
+  }
+  return base::Ok();
+}
+
 void SetDerived(Config& config) {
   config.images.root = config.state_directory + "/images";
   config.network.cache_directory = config.state_directory + "/cni";
@@ -375,6 +422,7 @@ base::Result<Config> ParseConfig(std::string_view text, std::string_view name) {
   Reader reader(config);
   reader.ReadTable(parsed.table(), "");
   if (reader.mistake()) return At(name, reader.mistake()->line, reader.mistake()->what);
+  RETURN_IF_ERROR(CheckTogether(config).Wrap(name));
   SetDerived(config);
   return config;
 }

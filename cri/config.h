@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "cni/network.h"
+#include "cri/streaming/options.h"
 #include "image/store.h"
 
 namespace cri {
@@ -26,6 +27,8 @@ struct Config {
   std::string socket = "/run/cri-nspawn/cri-nspawn.sock";
   // Name of the group whose members may connect beside root; empty: root alone (server.group).
   std::string group;
+  // The server of exec, attach and port-forward (streaming.*).
+  streaming::ServerOptions streaming;
   // Where network namespaces are pinned (cni.network_namespace_directory).
   std::string network_namespace_directory = "/run/netns";
   // images.root is <state_directory>/images (image.*).

@@ -1,6 +1,5 @@
 // ExecSync.
 
-#include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -10,15 +9,7 @@ grpc::Status RuntimeService::ExecuteSync(const grpc::ServerContext& context, con
                                          v1::ExecSyncResponse& out, std::stop_token cancelled) {
   return Answer(RpcKind::kQuery, "ExecSync", [&]() -> base::Status {
     if (in.cmd().empty()) return base::InvalidArgument("the command is empty");
-    ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in.container_id()));
-    base::AddLogField("CRI_CONTAINER_ID", record->id());
-    if (record->state() != ContainerRecord::RUNNING) {
-      return {base::Code::kFailedPrecondition, "container " + record->id() + " is not running"};
-    }
-    nspawn::ExecRequest request;
-    request.bundle = runtime_.parts.containers.BundleDirectory(record->name());
-    request.pid = record->pid();
-    request.cgroup = record->cgroup();
+    ASSIGN_OR_RETURN(nspawn::ExecRequest request, runtime_.ExecIn(in.container_id()));
     request.arguments.assign(in.cmd().begin(), in.cmd().end());
     if (in.timeout() > 0) request.timeout = std::chrono::seconds(in.timeout());
     // Nobody reads the answer after the client's deadline: the process must not outlive it either.

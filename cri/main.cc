@@ -15,6 +15,8 @@
 #include "cri/config.h"
 #include "cri/plugin_runner.h"
 #include "cri/server.h"
+#include "cri/stream_backend.h"
+#include "cri/streaming/server.h"
 #include "nspawn/bus.h"
 
 namespace cri {
@@ -89,7 +91,10 @@ base::Status Run(const Config& config) {
   Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
 
-  RuntimeService runtime_service(runtime);
+  StreamBackend stream_backend(runtime);
+  ASSIGN_OR_RETURN(const auto streaming,
+                   streaming::Server::Start(config.streaming, stream_backend).Wrap("start the streaming server"));
+  RuntimeService runtime_service(runtime, *streaming);
   ImageService image_service(runtime);
   ASSIGN_OR_RETURN(const auto server, Server::Start({config.socket, group}, runtime_service, image_service));
   base::Log(base::LogLevel::kNotice, "serving CRI v1 on " + config.socket);

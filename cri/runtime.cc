@@ -35,6 +35,19 @@ nspawn::LogTarget Runtime::LogTargetOf(const ContainerRecord& record) const {
           .input_once = record.config().stdin_once()};
 }
 
+base::Result<nspawn::ExecRequest> Runtime::ExecIn(const std::string& container_id) const {
+  ASSIGN_OR_RETURN(const auto record, containers.Find(container_id));
+  base::AddLogField("CRI_CONTAINER_ID", record->id());
+  if (record->state() != ContainerRecord::RUNNING) {
+    return base::Error(base::Code::kFailedPrecondition, "container " + record->id() + " is not running");
+  }
+  nspawn::ExecRequest request;
+  request.bundle = parts.containers.BundleDirectory(record->name());
+  request.pid = record->pid();
+  request.cgroup = record->cgroup();
+  return request;
+}
+
 void Runtime::HandleExit(const std::string& name, const nspawn::Exit& exit) {
   for (const auto& record : containers.All()) {
     if (record->name() == name) RecordExit(record->id(), exit);

@@ -76,6 +76,9 @@ class Runtime {
 
   // Where the output of a container comes from and goes to.
   nspawn::LogTarget LogTargetOf(const ContainerRecord& record) const;
+  // What the spawner needs to know of a container to run a command in it; the command is left out. kFailedPrecondition
+  // unless it is running.
+  base::Result<nspawn::ExecRequest> ExecIn(const std::string& container_id) const;
 
   // Files of a pod that its containers mount: resolv.conf, hosts, hostname.
   std::string SandboxFiles(const std::string& id) const { return config.runtime_directory + "/sandboxes/" + id; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cri/runtime.h"
+#include "cri/streaming/server.h"
 #include "proto/runtime.grpc.pb.h"
 
 namespace cri {
@@ -10,7 +11,7 @@ namespace cri {
 class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetContainerEvents<
                                  v1::RuntimeService::WithAsyncMethod_ExecSync<v1::RuntimeService::Service>> {
  public:
-  explicit RuntimeService(Runtime& runtime) : runtime_(runtime) {}
+  RuntimeService(Runtime& runtime, streaming::Server& streaming) : runtime_(runtime), streaming_(streaming) {}
 
 #define CRI_RPC(name, request, response) \
   grpc::Status name(grpc::ServerContext* context, const v1::request* in, v1::response* out) override
@@ -72,6 +73,7 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetConta
 
  private:
   Runtime& runtime_;
+  streaming::Server& streaming_;
 };
 
 }  // namespace cri

@@ -18,8 +18,5 @@ grpc::Status NotYet(std::string_view rpc) {
   }
 
 NOT_YET(CheckpointContainer, CheckpointContainerRequest, CheckpointContainerResponse)
-NOT_YET(Exec, ExecRequest, ExecResponse)
-NOT_YET(Attach, AttachRequest, AttachResponse)
-NOT_YET(PortForward, PortForwardRequest, PortForwardResponse)
 
 }  // namespace cri

@@ -16,6 +16,7 @@
 #include "cri/streaming/pending_requests.h"
 #include "cri/streaming/port_forward_session.h"
 #include "cri/streaming/spdy_multiplexer.h"
+#include "cri/streaming/tls.h"
 
 namespace cri::streaming {
 namespace {

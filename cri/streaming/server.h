@@ -2,27 +2,15 @@
 // to SPDY/3.1 or a WebSocket.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/result.h"
 #include "cri/streaming/backend.h"
-#include "cri/streaming/tls.h"
+#include "cri/streaming/options.h"
 #include "proto/runtime.pb.h"
 
 namespace cri::streaming {
-
-struct ServerOptions {
-  std::string address = "127.0.0.1";  // numeric
-  uint16_t port = 0;                  // 0: any that is free
-  // A session in which nothing is sent or received for this long is ended.
-  std::chrono::seconds idle_timeout = std::chrono::hours(4);
-  // How long a client may take for its request and to open its streams.
-  std::chrono::seconds creation_timeout{30};
-  TlsOptions tls;
-};
 
 // Thread-safe. Its end cuts all sessions.
 class Server {

@@ -6,14 +6,9 @@
 #include <string>
 
 #include "base/result.h"
+#include "cri/streaming/options.h"
 
 namespace cri::streaming {
-
-struct TlsOptions {
-  std::string certificate;  // PEM file: the server's and those that link it to a root; empty: no TLS
-  std::string key;          // PEM file
-  std::string client_ca;  // PEM file: clients must show a certificate that leads to one of these; empty: none is asked
-};
 
 // Reads the files when they have changed, as kubelets rotate certificates without a word.
 class Tls {

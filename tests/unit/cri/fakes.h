@@ -283,6 +283,15 @@ class FakeNetwork final : public cni::Network {
   std::map<std::string, cni::Attachment> attached;
 };
 
+class FakeStreaming final : public streaming::Server {
+ public:
+  base::Result<std::string> Exec(const v1::ExecRequest&) override { return std::string("http://test/exec/1"); }
+  base::Result<std::string> Attach(const v1::AttachRequest&) override { return std::string("http://test/attach/1"); }
+  base::Result<std::string> PortForward(const v1::PortForwardRequest&) override {
+    return std::string("http://test/portforward/1");
+  }
+};
+
 // A node of fakes; Restart() is what a kill and a new start of the daemon are to the state on disk.
 class FakeNode {
  public:
@@ -305,7 +314,7 @@ class FakeNode {
     runtime.reset();
     runtime =
         std::make_unique<Runtime>(config, Parts{store, machines, containers, logs, spawner, network, namespaces()});
-    service = std::make_unique<RuntimeService>(*runtime);
+    service = std::make_unique<RuntimeService>(*runtime, streaming);
     reconciled = runtime->Reconcile();
   }
 
@@ -317,6 +326,7 @@ class FakeNode {
   FakeLogs logs;
   FakeSpawner spawner;
   FakeNetwork network;
+  FakeStreaming streaming;
   std::unique_ptr<cni::Namespaces> real_namespaces;
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<RuntimeService> service;

@@ -109,10 +109,10 @@ TEST_F(ServerTest, ErrorsCarryTheirCodeAndText) {
 TEST_F(ServerTest, CallsThatAreNotThereYetSayWhich) {
   Start();
   grpc::ClientContext context;
-  v1::PortForwardResponse response;
-  const grpc::Status status = Client()->PortForward(&context, {}, &response);
+  v1::CheckpointContainerResponse response;
+  const grpc::Status status = Client()->CheckpointContainer(&context, {}, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(status.error_message(), "PortForward is not implemented yet");
+  EXPECT_EQ(status.error_message(), "CheckpointContainer is not implemented yet");
 }
 
 TEST_F(ServerTest, APullEndsWhenItsClientGoesAway) {
