@@ -90,12 +90,17 @@ bool CommandSession::OnOpen(StreamId id, const Headers& headers) {
 void CommandSession::OpenProcess() {
   opening_ = true;
   timer_.cancel();
-  calls_.Post([open = open_, &io = io_, weak = weak_from_this()] {
-    // Shared, since a posted function must be copyable. A process that nobody waits for any more ends with it, here.
+  calls_.Post([open = open_, &calls = calls_, &io = io_, weak = weak_from_this()] {
+    // Shared, since a posted function must be copyable. Where nobody waits for the process any more it ends with this,
+    // and not in the I/O thread, since that may take a while.
     auto opened = std::make_shared<base::Result<std::unique_ptr<nspawn::Stream>>>(open());
     if (weak.expired()) return;
-    asio::post(io, [opened = std::move(opened), weak] {
-      if (const auto self = std::static_pointer_cast<CommandSession>(weak.lock())) self->Opened(std::move(*opened));
+    asio::post(io, [opened = std::move(opened), &calls, weak]() mutable {
+      if (const auto self = std::static_pointer_cast<CommandSession>(weak.lock())) {
+        self->Opened(std::move(*opened));
+      } else {
+        calls.Post([opened = std::move(opened)] {});
+      }
     });
   });
 }

@@ -122,7 +122,7 @@ void Multiplexer::Fail(const base::Error& why, bool clean) {
   if (clean) {
     Abort();
   } else {
-    Send(Farewell(/*clean=*/false));
+    SendFarewell(/*clean=*/false);
     state_ = State::kFinishing;
     idle_timeout_ = kCloseTimeout;
     WatchIdle();
@@ -131,11 +131,14 @@ void Multiplexer::Fail(const base::Error& why, bool clean) {
   if (handler != nullptr) handler->OnGone(why);
 }
 
+void Multiplexer::SendFarewell(bool clean) {
+  if (std::string farewell = Farewell(clean); !farewell.empty()) Send(std::move(farewell));
+}
+
 void Multiplexer::Finish() {
   if (state_ != State::kOpen) return;
   handler_ = nullptr;
-  if (std::string farewell = Farewell(/*clean=*/true); !farewell.empty()) Send(std::move(farewell));
-  if (state_ != State::kOpen) return;
+  SendFarewell(/*clean=*/true);
   state_ = State::kFinishing;
   WriteMore();
 }

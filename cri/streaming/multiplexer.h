@@ -94,6 +94,7 @@ class Multiplexer : public std::enable_shared_from_this<Multiplexer> {
   void WriteMore();
   void Wrote(size_t count);
   void Fail(const base::Error& why, bool clean);
+  void SendFarewell(bool clean);
   void Close();
   void WatchIdle();
   void WatchPaused();

@@ -72,7 +72,8 @@ class ChildStream final : public nspawn::Stream {
   }
   ~ChildStream() override {
     if (!reaped_) {
-      ::kill(-pid_, SIGKILL);
+      // Its group is there only when it has got that far.
+      if (::kill(-pid_, SIGKILL) != 0) ::kill(pid_, SIGKILL);
       ::waitpid(pid_, nullptr, 0);
     }
     --alive_;

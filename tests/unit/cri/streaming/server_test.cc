@@ -352,7 +352,7 @@ TEST_F(ServerTest, OversizedMessagesInManyFragmentsEndTheConnection) {
 TEST_F(ServerTest, MalformedFramesEndTheConnection) {
   for (const std::string& bytes :
        {WebSocketClient::FrameBytes(3, "reserved opcode"), WebSocketClient::FrameBytes(0, "continues nothing"),
-        WebSocketClient::FrameBytes(WebSocketClient::kPing, std::string(200, 'x')), std::string("\xff\xff\xff\xff", 4),
+        WebSocketClient::FrameBytes(WebSocketClient::kPing, std::string(200, 'x')), std::string(14, '\xff'),
         WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\xff")}) {
     WebSocketClient client(Exec("sleep 1000", "io"), "v5.channel.k8s.io");
     client.Send(bytes);
@@ -439,9 +439,9 @@ TEST_F(ServerTest, MalformedSpdyEndsTheCommand) {
 TEST_F(ServerTest, AStreamIdThatWasUsedIsReset) {
   SpdyClient client(Exec("true", "oe"));
   spdy::HeaderCompressor compressor;
-  client.Send(spdy::SynStreamFrame(5, {{"streamtype", "error"}}, compressor) +
-              spdy::SynStreamFrame(3, {{"streamtype", "stdout"}}, compressor) +
-              spdy::SynStreamFrame(4, {{"streamtype", "stdout"}}, compressor));
+  for (const uint32_t id : {5, 3, 4}) {
+    client.Send(spdy::SynStreamFrame(id, {{"streamtype", id == 5 ? "error" : "stdout"}}, compressor));
+  }
   ASSERT_TRUE(client.Until([&] { return client.reset.size() == 2; }));
   EXPECT_TRUE(client.replied.contains(5));
 }

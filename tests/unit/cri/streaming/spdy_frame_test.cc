@@ -27,11 +27,11 @@ std::string Refusal(std::string_view bytes) {
 
 TEST(SpdyFrames, AreReadInPiecesOfAnySize) {
   HeaderCompressor compressor;
-  const std::string bytes = SynStreamFrame(1, {{"streamtype", "error"}}, compressor) +
-                            SynStreamFrame(3, {{"streamtype", "stdin"}}, compressor, /*flags=*/1) +
-                            DataFrame(1, "hello") + DataFrame(1, " world") + PingFrame(7) + DataFrame(3, "", true) +
-                            DataFrame(1, "!", true) + ResetFrame(3, ResetReason::kCancel) +
-                            GoAwayFrame(3, GoAwayReason::kOk);
+  // Compressed in this order.
+  std::string bytes = SynStreamFrame(1, {{"streamtype", "error"}}, compressor);
+  bytes += SynStreamFrame(3, {{"streamtype", "stdin"}}, compressor, /*flags=*/1);
+  bytes += DataFrame(1, "hello") + DataFrame(1, " world") + PingFrame(7) + DataFrame(3, "", true) +
+           DataFrame(1, "!", true) + ResetFrame(3, ResetReason::kCancel) + GoAwayFrame(3, GoAwayReason::kOk);
   const std::string expected =
       "SYN_STREAM 1 streamtype=error\n"
       "SYN_STREAM 3 streamtype=stdin END\n"
@@ -48,7 +48,9 @@ TEST(SpdyFrames, AreReadInPiecesOfAnySize) {
 
 TEST(SpdyFrames, ThoseOfAServerAreReadByAClient) {
   HeaderCompressor compressor;
-  EXPECT_EQ(Parsed(SynReplyFrame(1, compressor) + SynReplyFrame(3, compressor), 5), "SYN_REPLY 1\nSYN_REPLY 3");
+  std::string bytes = SynReplyFrame(1, compressor);
+  bytes += SynReplyFrame(3, compressor);
+  EXPECT_EQ(Parsed(bytes, 5), "SYN_REPLY 1\nSYN_REPLY 3");
 }
 
 TEST(SpdyFrames, ThatKubernetesDoesNotNeedArePassedOver) {
