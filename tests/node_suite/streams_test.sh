@@ -94,16 +94,18 @@ test_attached_clients_share_a_containers_streams() {
   local pod_id id
   pod_id=$(pod attach)
   id=$(started attach "$pod_id" cat '.stdin = true | .command = ["sh", "-c", "while read a; do echo got $a; echo err $a >&2; done"]')
-  timeout 20 crictl attach "$id" >"$scratch/watcher" 2>"$scratch/watcher.err" </dev/null &
+  timeout -s KILL 60 crictl attach "$id" >"$scratch/watcher" 2>"$scratch/watcher.err" </dev/null &
   local watcher=$!
-  sleep 0.5
-  (echo one; sleep 0.5) | timeout 20 crictl attach -i "$id" >"$scratch/first" || true
-  (echo two; sleep 0.5) | timeout 20 crictl attach -i "$id" >"$scratch/second" || true
+  sleep 1
+  # Without stdin_once a client goes on to get output when it has nothing more to say.
+  (echo one; sleep 1) | timeout -s KILL 3 crictl attach -i "$id" >"$scratch/first" 2>/dev/null || true
+  (echo two; sleep 1) | timeout -s KILL 3 crictl attach -i "$id" >"$scratch/second" 2>/dev/null || true
   in_state "$id" RUNNING
   equals 'got one' "$(<"$scratch/first")"
   equals 'got two' "$(<"$scratch/second")"
   crictl stop --timeout 0 "$id"
-  wait "$watcher" || true
+  # It ends with the container.
+  wait "$watcher"
   equals 'got one got two' "$(tr '\n' ' ' <"$scratch/watcher" | sed 's/ $//')"
   equals 'err one err two' "$(tr '\n' ' ' <"$scratch/watcher.err" | sed 's/ $//')"
 }
@@ -113,7 +115,7 @@ test_with_stdin_once_the_programs_input_ends_with_the_first_client() {
   pod_id=$(pod once)
   id=$(started once "$pod_id" sum '.stdin = true | .stdin_once = true | .command = ["sh", "-c", "sha256sum; exit 5"]')
   head -c 20000000 /dev/urandom >"$scratch/data"
-  timeout 60 crictl attach -i "$id" <"$scratch/data" >"$scratch/sum" || true
+  timeout -s KILL 60 crictl attach -i "$id" <"$scratch/data" >"$scratch/sum" || true
   ended "$id"
   equals 5 "$(status "$id" .exitCode)"
   equals "$(sha256sum <"$scratch/data")" "$(lines_of "$scratch/logs/once/sum.log")"
@@ -126,7 +128,7 @@ test_a_terminal_can_be_attached_to_after_a_kill_of_the_daemon() {
   kill_daemon
   # crictl wants a terminal of its own for this.
   (sleep 1; echo 'echo $((40 + 2)) $(tty)'; sleep 1; echo 'exit 7') |
-    timeout 30 script -qec "crictl attach -it $id" /dev/null >"$scratch/out" || true
+    timeout -s KILL 30 script -qec "crictl attach -it $id" /dev/null >"$scratch/out" || true
   contains "$(<"$scratch/out")" '^42 /dev/pts/0'
   ended "$id"
   equals 7 "$(status "$id" .exitCode)"
