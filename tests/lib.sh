@@ -63,6 +63,19 @@ apt_sources() {
 # The machine's way to its apt sources: proxies, time-outs and the like.
 apt_options() { apt-config dump | grep '^Acquire::' || true; }
 
+# extract DIRECTORY PACKAGE… unpacks Debian packages and what they depend on, without the parts that only weigh.
+extract() {
+  local root=$1
+  shift
+  local -a sources
+  mapfile -t sources < <(apt_sources)
+  mmdebstrap --mode=root --variant=extract --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+    --include="$(IFS=, && echo "$*")" --aptopt=<(apt_options) --aptopt='Apt::Install-Recommends "false"' \
+    bookworm "$root" "${sources[@]}" </dev/null
+  rm -rf "$root"/usr/share/{doc,man,locale,info,perl5,lintian,bug} "$root"/usr/lib/x86_64-linux-gnu/{gconv,tc,perl*} \
+    "$root"/var/{cache,lib}/{apt,dpkg} "$root"/etc/apt
+}
+
 # recipe_hash FOLDER NAME… prints a short hash of files and folders below FOLDER, their names included.
 recipe_hash() {
   (cd "$1" && find "${@:2}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
@@ -93,20 +106,25 @@ build_preset() {
   logged "$repository/build/build.log" cmake --build --preset "$preset" -- -k 0
 }
 
-# install_on NODE puts the release build, crictl and the images there, and starts the daemon as a service.
-install_on() {
+# install_daemon NODE puts the release build and crictl there, and starts the daemon as a service.
+install_daemon() {
   local node=$1 stage crictl
   stage=$(mktemp -d)
   chmod 755 "$stage"  # it becomes the mode of the node's /
   DESTDIR=$stage cmake --install "$repository/build/release" --strip >/dev/null
-  crictl=$("$tests/crictl")
+  crictl=$("$tests/cri_tools" crictl)
   install -D "$crictl" "$stage/usr/local/bin/crictl"
   "$tests/node" copy "$stage/." "$node:/"
   rm -rf "$stage"
-  "$tests/images" push "$node"
   "$tests/node" exec "$node" -- systemctl daemon-reload
   if ! "$tests/node" exec "$node" -- systemctl enable --quiet --now cri-nspawn.service; then
     "$tests/node" journal "$node" -u cri-nspawn.service -n 40 >&2
     die "the daemon did not start"
   fi
+}
+
+# install_on NODE does that, and fills the node's registry with the images of the tests.
+install_on() {
+  install_daemon "$1"
+  "$tests/images" push "$1"
 }
