@@ -83,6 +83,7 @@ void FillContainerStatus(const Runtime& runtime, const ContainerRecord& record, 
   *status.mutable_annotations() = config.annotations();
   *status.mutable_mounts() = config.mounts();
   status.set_log_path(record.log_path());
+  if (record.has_user()) *status.mutable_user() = record.user();
   if (record.has_resources()) *status.mutable_resources()->mutable_linux() = record.resources();
   status.set_stop_signal(record.stop_signal());
 }

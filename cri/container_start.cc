@@ -15,12 +15,10 @@ base::Status Start(Runtime& runtime, const ContainerRecord& record) {
   RETURN_IF_ERROR(runtime.parts.logs.Open(runtime.LogTargetOf(record)).Wrap("open the container's log"));
   const auto started = runtime.parts.containers.Start(record.name());
   if (!started.ok()) return started.error();
-  if (started->state == nspawn::Container::State::kExited) {
-    runtime.RecordExit(record.id(), started->exit);
-    return base::Ok();
-  }
+  if (started->state == nspawn::Container::State::kExited) runtime.RecordExit(record.id(), started->exit);
   return runtime.containers.Update(record.id(), [&](ContainerRecord& container) {
-    if (container.state() != ContainerRecord::CREATED) return false;  // it has ended in the meantime
+    RecordUser(*started, container);
+    if (container.state() != ContainerRecord::CREATED) return true;  // it has ended in the meantime
     container.set_state(ContainerRecord::RUNNING);
     container.set_pid(started->pid);
     container.set_cgroup(started->cgroup);

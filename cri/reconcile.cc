@@ -73,11 +73,10 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
   if (unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
     // The output that waited while the daemon was away is written before the exit is recorded.
     LogFailure(parts.logs.Open(LogTargetOf(record)));
-    if (unit->state == nspawn::Container::State::kExited) {
-      RecordExit(record.id(), unit->exit);
-      return base::Ok();
-    }
+    if (unit->state == nspawn::Container::State::kExited) RecordExit(record.id(), unit->exit);
     return containers.Update(record.id(), [&](ContainerRecord& container) {
+      RecordUser(*unit, container);
+      if (container.state() == ContainerRecord::EXITED) return true;
       container.set_state(ContainerRecord::RUNNING);
       container.set_pid(unit->pid);
       container.set_cgroup(unit->cgroup);

@@ -167,4 +167,12 @@ base::Status Runtime::RemoveSandbox(const std::string& id, Deadline deadline) {
   return sandboxes.Erase(id);
 }
 
+void RecordUser(const nspawn::Container& container, ContainerRecord& record) {
+  if (!container.user) return;
+  v1::LinuxContainerUser& user = *record.mutable_user()->mutable_linux();
+  user.set_uid(container.user->uid);
+  user.set_gid(container.user->gid);
+  user.mutable_supplemental_groups()->Assign(container.user->groups.begin(), container.user->groups.end());
+}
+
 }  // namespace cri

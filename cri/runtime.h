@@ -104,4 +104,7 @@ class Runtime {
   Worker worker_;  // last: its thread uses all of the above
 };
 
+// Writes whom a container that has been started runs as into its record.
+void RecordUser(const nspawn::Container& container, ContainerRecord& record);
+
 }  // namespace cri

@@ -31,8 +31,9 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
       network.set_reason("NetworkPluginNotReady");
       network.set_message(ready.error().message());
     }
-    // The default handler; its features come with the RPCs that use them.
-    out->add_runtime_handlers()->mutable_features();
+    out->mutable_features()->set_supplemental_groups_policy(true);
+    // The default handler.
+    out->add_runtime_handlers()->mutable_features()->set_recursive_read_only_mounts(true);
     if (in->verbose()) {
       nlohmann::json info;
       info["version"] = CRI_NSPAWN_VERSION;

@@ -167,6 +167,18 @@ Status Bundles::MarkStarted(const std::string& name) const {
   return base::WriteFileAtomic(Path(name) + "/started", "");
 }
 
+Result<std::optional<Identity>> Bundles::ReadUser(const std::string& name) const {
+  const std::string path = Path(name) + "/user";
+  const auto content = base::ReadFile(path, kMostSmall);
+  if (!content.ok()) {
+    if (content.error().code() == base::Code::kNotFound) return std::optional<Identity>();
+    return content.error();
+  }
+  auto user = ParseIdentity(*content);
+  if (!user) return base::Internal(path + " does not say whom the container runs as");
+  return user;
+}
+
 Status Bundles::WriteExit(const std::string& name, const Exit& exit) const {
   std::string content = "code=" + std::to_string(exit.code);
   content += "\nsignal=" + std::to_string(exit.signal);

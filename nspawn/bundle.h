@@ -9,6 +9,7 @@
 //   console                        socket at which the daemon takes its terminal, if it has one: see console.h
 //   rootfs/                        where init mounts the container's root filesystem
 //   stop-signal, cgroup            how it is stopped, and resources that systemd has no setting for
+//   user                           whom its program runs as, written by init
 //   starting, started, exit        what became of it
 //
 // A bundle is written under a name that begins with a dot and renamed when complete, and renamed back before it is
@@ -55,6 +56,9 @@ class Bundles {
   // Set when the program has been run.
   bool IsStarted(const std::string& name) const;
   base::Status MarkStarted(const std::string& name) const;
+
+  // Whom the program runs as; nothing before the start.
+  base::Result<std::optional<Identity>> ReadUser(const std::string& name) const;
 
   base::Status WriteExit(const std::string& name, const Exit& exit) const;
   // Nothing when there is none.

@@ -225,7 +225,7 @@ class SystemdContainers : public Containers {
   Status WriteCgroupFiles(const std::string& cgroup, const CgroupFiles& files) const;
   Status Kill(const std::string& name);
   Status Detach(const std::string& name);
-  static Container Describe(const std::string& name, const Record& record);
+  Result<Container> Describe(const std::string& name, const Record& record) const;
 
   Bus& bus_;
   const ContainerOptions options_;
@@ -234,7 +234,7 @@ class SystemdContainers : public Containers {
   std::once_flag oom_score_notice_;
 };
 
-Container SystemdContainers::Describe(const std::string& name, const Record& record) {
+Result<Container> SystemdContainers::Describe(const std::string& name, const Record& record) const {
   Container container;
   container.name = name;
   container.started_at = record.started_at;
@@ -245,6 +245,9 @@ Container SystemdContainers::Describe(const std::string& name, const Record& rec
     container.state = Container::State::kRunning;
     container.pid = record.pid;
     container.cgroup = record.cgroup;
+  }
+  if (record.ran) {
+    ASSIGN_OR_RETURN(container.user, bundles().ReadUser(name));
   }
   return container;
 }
@@ -531,7 +534,8 @@ Result<std::map<std::string, Container>> SystemdContainers::List() {
       }
       record = *std::move(read);
     }
-    containers.emplace(name, Describe(name, *record));
+    ASSIGN_OR_RETURN(Container container, Describe(name, *record));
+    containers.emplace(name, std::move(container));
   }
   return containers;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nspawn/process/user.h"
 #include "nspawn/process_spec.h"
 
 namespace nspawn {
@@ -71,10 +72,11 @@ struct Container {
   enum class State { kCreated, kRunning, kExited };
   std::string name;
   State state = State::kCreated;
-  pid_t pid = 0;           // while running
-  int64_t started_at = 0;  // nanoseconds since the epoch, 0 before the start
-  std::string cgroup;      // of the unit, below /sys/fs/cgroup
-  Exit exit;               // when kExited
+  pid_t pid = 0;                 // while running
+  int64_t started_at = 0;        // nanoseconds since the epoch, 0 before the start
+  std::string cgroup;            // of the unit, below /sys/fs/cgroup
+  std::optional<Identity> user;  // whom its program runs as, known from the start on
+  Exit exit;                     // when kExited
 };
 
 struct ContainerOptions {

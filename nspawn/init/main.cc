@@ -6,7 +6,7 @@
 //
 // What the bundle holds for it: "spec" (Encode() of process_spec.h), "seccomp" (a filter's instructions, when the
 // specification asks for it), the FIFOs "stdin", "stdout" and "stderr" or the socket "console" (console.h), and the
-// empty directory "rootfs".
+// empty directory "rootfs". It adds "user", whom the program runs as: FormatIdentity() of user.h.
 // What became of the start is in the unit's status text: see start_status.h.
 #include <fcntl.h>
 #include <poll.h>
@@ -141,8 +141,14 @@ std::string Hear(int socket) {
 
 // The new process. It tells "ready" or what failed, and goes on when it hears an answer. On success the program is
 // executed, which closes the socket.
-[[noreturn]] void RunContainer(const Bundle& bundle, const Streams& streams, int proc, UniqueFd socket) {
+[[noreturn]] void RunContainer(const Bundle& bundle, const Streams& streams, int user_file, int proc,
+                               UniqueFd socket) {
   Result<Identity> identity = MakeContainer(bundle.spec, streams, proc);
+  if (identity.ok()) {
+    if (Status written = base::WriteAll(user_file, FormatIdentity(*identity)); !written.ok()) {
+      identity = std::move(written).Wrap("write the bundle's user").error();
+    }
+  }
   if (identity.ok()) {
     Tell(socket.get(), kReady);
     // Nothing is heard when init was killed: the start is over then.
@@ -184,6 +190,9 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const Streams streams, OpenStreams(bundle.spec));
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
   RETURN_IF_ERROR(CheckSurroundings(proc.get()));
+  // The container's process has left the bundle when it knows its user.
+  const UniqueFd user_file(::open("/user", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!user_file) return base::ErrnoError("create the bundle's user");
 
   uint64_t flags = CLONE_PARENT;
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.ipc, "ipc", CLONE_NEWIPC, flags));
@@ -198,7 +207,7 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const int pid, CloneProcess(flags));
   if (pid == 0) {
     child.reset();
-    RunContainer(bundle, streams, proc.get(), std::move(parent));
+    RunContainer(bundle, streams, user_file.get(), proc.get(), std::move(parent));
   }
   parent.reset();
 

@@ -194,4 +194,27 @@ Result<Identity> ResolveUser(int root, const User& user) {
   return identity;
 }
 
+std::string FormatIdentity(const Identity& identity) {
+  std::string line = std::to_string(identity.uid) + " " + std::to_string(identity.gid);
+  for (const uint32_t group : identity.groups) line += " " + std::to_string(group);
+  return line + "\n";
+}
+
+std::optional<Identity> ParseIdentity(std::string_view line) {
+  if (line.empty() || line.back() != '\n') return std::nullopt;
+  line.remove_suffix(1);
+  std::vector<uint32_t> numbers;
+  for (const std::string_view word : base::Split(line, ' ')) {
+    const std::optional<uint32_t> number = ParseId(word);
+    if (!number) return std::nullopt;
+    numbers.push_back(*number);
+  }
+  if (numbers.size() < 2) return std::nullopt;
+  Identity identity;
+  identity.uid = numbers[0];
+  identity.gid = numbers[1];
+  identity.groups.assign(numbers.begin() + 2, numbers.end());
+  return identity;
+}
+
 }  // namespace nspawn

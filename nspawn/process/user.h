@@ -46,4 +46,8 @@ struct Identity {
 // an error: kInvalidArgument.
 base::Result<Identity> ResolveUser(int root, const User& user);
 
+// User and groups as one line of text, the home directory left out; and back, nothing when it is no such line.
+std::string FormatIdentity(const Identity& identity);
+std::optional<Identity> ParseIdentity(std::string_view line);
+
 }  // namespace nspawn

@@ -1,9 +1,10 @@
 """Prints what a JUnit report of critest says, ending in the line "N passed, N failed, N skipped".
 
-usage: summary.py EXPLANATIONS REPORT…
+usage: summary.py EXCLUDED SELECTED REPORT…
 
-Several reports are parts of one run; what one leaves to another is not counted there. EXPLANATIONS has a line "PATTERN:
-reason" for specs whose own reason does not tell why this node cannot run them.
+Several reports are parts of one run; what one leaves to another is not counted there. EXCLUDED is a file with a line
+"PATTERN: reason" for specs that were not run at all, since this node cannot run them. SELECTED is a pattern: other specs
+were not asked for.
 """
 
 import re
@@ -32,20 +33,23 @@ def reason(case):
 
 
 def main():
-    explanations = []
+    exclusions = []
     with open(sys.argv[1], encoding="utf-8") as file:
         for line in file:
             if line.strip() and not line.startswith("#"):
                 pattern, _, text = line.strip().partition(": ")
-                explanations.append((re.compile(pattern), text))
+                exclusions.append((re.compile(pattern), text))
 
+    selected = re.compile(sys.argv[2])
     passed, failed, skipped = [], [], {}
-    for path in sys.argv[2:]:
+    for path in sys.argv[3:]:
         for name, status, case in specs(path):
+            if not selected.search(name):
+                continue
             if status == "passed":
                 passed.append(name)
             elif status == "skipped":
-                skipped[name] = reason(case)
+                skipped[name] = skipped.get(name) or reason(case)
             else:
                 failed.append((name, case))
     # Benchmarks and the other specs are two runs of one suite: each leaves out what the other has run.
@@ -55,7 +59,7 @@ def main():
     for name in sorted(passed):
         print(f"ok      {name}")
     for name, why in sorted(skipped.items()):
-        why = next((text for pattern, text in explanations if pattern.search(name)), why) or "critest gives no reason"
+        why = next((text for pattern, text in exclusions if pattern.search(name)), why) or "critest gives no reason"
         print(f"skipped {name}: {why}")
     for name, case in sorted(failed, key=lambda entry: entry[0]):
         lines = []

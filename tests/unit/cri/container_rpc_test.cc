@@ -85,6 +85,10 @@ TEST_F(ContainerRpc, GoThroughTheirStates) {
   ASSERT_TRUE(Start(id).ok());
   EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_RUNNING);
   EXPECT_EQ(StatusOf(id).started_at(), 1000);
+  const v1::LinuxContainerUser user = StatusOf(id).user().linux();
+  EXPECT_EQ(user.uid(), 1000);
+  EXPECT_EQ(user.gid(), 1001);
+  EXPECT_THAT(user.supplemental_groups(), ElementsAre(1001, 50));
   EXPECT_THAT(node_.logs.open, ElementsAre(Unit()));
   ASSERT_TRUE(Stop(id, 30).ok());
   EXPECT_THAT(node_.containers.grace_periods, ElementsAre(std::chrono::seconds(30)));

@@ -94,6 +94,7 @@ TEST_F(Spec, DefaultsAreConfined) {
 
 TEST_F(Spec, PrivilegedLiftsTheConfinement) {
   security().set_privileged(true);
+  security().mutable_seccomp()->set_profile_type(v1::SecurityProfile::RuntimeDefault);
   const auto spec = Make();
   ASSERT_TRUE(spec.ok());
   EXPECT_EQ(spec->process.capabilities.permitted, nspawn::AllCapabilities());

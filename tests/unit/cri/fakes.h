@@ -120,6 +120,7 @@ class FakeContainers final : public nspawn::Containers {
     unit.pid = 815;
     unit.started_at = 1000;
     unit.cgroup = "/pod.slice/" + name + ".service";
+    unit.user = nspawn::Identity{1000, 1001, {1001, 50}, "/"};
     return unit;
   }
   base::Status Stop(const std::string& name, const std::string&, std::chrono::milliseconds grace) override {

@@ -94,6 +94,19 @@ TEST_F(BundleTest, RemovalIsRepeatable) {
   EXPECT_THAT(*base::ListDirectory(directory_), IsEmpty());
 }
 
+TEST_F(BundleTest, UserIsWhatInitWrote) {
+  const Bundles bundles(directory_);
+  ASSERT_TRUE(bundles.Write(Spec(), "unit", {}).ok());
+  EXPECT_FALSE(bundles.ReadUser("web")->has_value());
+  ASSERT_TRUE(base::WriteFileAtomic(bundles.Path("web") + "/user", "1000 1001 1001 50\n").ok());
+  const auto user = bundles.ReadUser("web");
+  ASSERT_TRUE(user.ok() && user->has_value());
+  EXPECT_EQ((*user)->uid, 1000U);
+  EXPECT_EQ((*user)->groups, (std::vector<uint32_t>{1001, 50}));
+  ASSERT_TRUE(base::WriteFileAtomic(bundles.Path("web") + "/user", "1000\n").ok());
+  EXPECT_FALSE(bundles.ReadUser("web").ok());
+}
+
 TEST_F(BundleTest, ExitReadsBack) {
   const Bundles bundles(directory_);
   ASSERT_TRUE(bundles.Write(Spec(), "unit", {}).ok());

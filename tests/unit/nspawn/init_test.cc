@@ -484,6 +484,14 @@ TEST_F(Init, RefusesToRunWhereTheContainerCouldWriteToIt) {
             "error FailedPrecondition: the program must lie on a read-only mount, out of the containers' reach");
 }
 
+TEST_F(Init, WritesWhomTheProgramRunsAs) {
+  spec_.user.uid = 4711;
+  spec_.user.gid = 4712;
+  spec_.user.supplementary_groups = {4713};
+  EXPECT_EQ(Output("echo hello"), "hello\n");
+  EXPECT_EQ(*base::ReadFile(bundle_ + "/user", 100), "4711 4712 4712 4713\n");
+}
+
 TEST_F(Init, TheProgramOfInitCannotBeWrittenToFromInside) {
   EXPECT_EQ(Output("exec 3</proc/self/exe; echo hello; echo x 2>/dev/null > /init || true"), "hello\n");
   // What is executed is init itself.

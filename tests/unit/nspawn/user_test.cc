@@ -216,5 +216,20 @@ TEST(ForEachLine, EndsOnAnyInput) {
   }
 }
 
+TEST(IdentityText, ReadsBack) {
+  EXPECT_EQ(FormatIdentity({1000, 1001, {1001, 50}, "/home"}), "1000 1001 1001 50\n");
+  const auto identity = ParseIdentity("1000 1001 1001 50\n");
+  ASSERT_TRUE(identity);
+  EXPECT_EQ(identity->uid, 1000U);
+  EXPECT_EQ(identity->gid, 1001U);
+  EXPECT_THAT(identity->groups, ElementsAre(1001, 50));
+}
+
+TEST(IdentityText, HalfALineIsNone) {
+  for (const char* line : {"", "\n", "1000\n", "1000 1001 10", "1000  1001\n", "a b\n", "-1 0\n"}) {
+    EXPECT_FALSE(ParseIdentity(line)) << line;
+  }
+}
+
 }  // namespace
 }  // namespace nspawn
