@@ -39,6 +39,10 @@ std::optional<int> SignalNumber(std::string_view name) {
     const char* known = sigabbrev_np(signal);
     if (known != nullptr && rest == known) return signal;
   }
+  // Their other names.
+  if (rest == "CLD") return SIGCHLD;
+  if (rest == "IO") return SIGIO;
+  if (rest == "IOT") return SIGIOT;
   return std::nullopt;
 }
 

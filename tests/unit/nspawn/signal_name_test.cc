@@ -15,6 +15,9 @@ TEST(SignalNameTest, NamesAndNumbersAreUnderstood) {
   EXPECT_EQ(SignalNumber("SIGRTMIN+3"), SIGRTMIN + 3);
   EXPECT_EQ(SignalNumber("RTMAX-2"), SIGRTMAX - 2);
   EXPECT_EQ(SignalNumber("64"), 64);
+  EXPECT_EQ(SignalNumber("SIGIOT"), SIGABRT);
+  EXPECT_EQ(SignalNumber("SIGCLD"), SIGCHLD);
+  EXPECT_EQ(SignalNumber("IO"), SIGIO);
 }
 
 TEST(SignalNameTest, WhatIsNoSignalIsRefused) {
