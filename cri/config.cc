@@ -120,6 +120,13 @@ base::Status ReadPaths(const toml::node& node, std::vector<std::string>& values)
   return base::Ok();
 }
 
+base::Status ReadTexts(const toml::node& node, std::vector<std::string>& values) {
+  if (!node.is_array()) return Need("an array of strings", node);
+  values.clear();
+  for (const toml::node& element : *node.as_array()) RETURN_IF_ERROR(ReadText(element, values.emplace_back()));
+  return base::Ok();
+}
+
 base::Status ReadSocket(const toml::node& node, std::string& value) {
   RETURN_IF_ERROR(ReadPath(node, value));
   constexpr size_t most = sizeof(sockaddr_un{}.sun_path) - 1;
@@ -261,6 +268,8 @@ const std::array kKeys = {
     Key{"image.import_directory",
         [](const toml::node& node, Config& c) { return ReadPathOrNone(node, c.images.import_directory); },
         [](const Config& c) -> Json { return c.images.import_directory; }},
+    Key{"image.pinned", [](const toml::node& node, Config& c) { return ReadTexts(node, c.pinned_images); },
+        [](const Config& c) -> Json { return c.pinned_images; }},
     Key{"image.parallel_layers",
         [](const toml::node& node, Config& c) { return ReadNumber(node, c.images.parallel_layers, 1, 64); },
         [](const Config& c) -> Json { return c.images.parallel_layers; }},

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
 #include "base/result.h"
@@ -33,6 +34,8 @@ struct Config {
   std::string network_namespace_directory = "/run/netns";
   // images.root is <state_directory>/images (image.*).
   image::StoreOptions images;
+  // Names of images that the kubelet is told to keep, as glob(7) has patterns (image.pinned).
+  std::vector<std::string> pinned_images;
   // network.cache_directory is <state_directory>/cni (cni.*).
   cni::NetworkOptions network;
 

@@ -1,5 +1,8 @@
 #include "cri/image_service.h"
 
+#include <fnmatch.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -10,12 +13,20 @@
 namespace cri {
 namespace {
 
-void FillImage(const image::Image& from, v1::Image& to) {
+bool IsPinned(const image::Image& image, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    return std::any_of(image.tags.begin(), image.tags.end(), [&](const std::string& tag) {
+      return ::fnmatch(pattern.c_str(), tag.c_str(), FNM_NOESCAPE) == 0;
+    });
+  });
+}
+
+void FillImage(const image::Image& from, const Config& config, v1::Image& to) {
   to.set_id(from.id);
   for (const std::string& tag : from.tags) to.add_repo_tags(tag);
   for (const std::string& digest : from.digests) to.add_repo_digests(digest);
   to.set_size(from.size);
-  to.set_pinned(from.pinned);
+  to.set_pinned(IsPinned(from, config.pinned_images));
   // "1000:1000" is a number and "nginx" a name; the kubelet checks runAsNonRoot by them.
   const std::string user = from.config.user.substr(0, from.config.user.find(':'));
   if (const auto uid = base::ParseUnsigned(user); uid && *uid <= INT64_MAX) {
@@ -61,7 +72,7 @@ grpc::Status ImageService::ListImages(grpc::ServerContext*, const v1::ListImages
                                       v1::ListImagesResponse* out) {
   return Answer(RpcKind::kQuery, "ListImages", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const std::vector<image::Image> images, Select(in->filter()));
-    for (const image::Image& image : images) FillImage(image, *out->add_images());
+    for (const image::Image& image : images) FillImage(image, runtime_.config, *out->add_images());
     return base::Ok();
   });
 }
@@ -73,7 +84,7 @@ grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamIm
     Batches batches(*out, &v1::StreamImagesResponse::add_images);
     for (const image::Image& image : images) {
       v1::Image item;
-      FillImage(image, item);
+      FillImage(image, runtime_.config, item);
       if (!batches.Add(std::move(item))) return base::Ok();
     }
     batches.Finish();
@@ -86,7 +97,7 @@ grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStat
   return Answer(RpcKind::kQuery, "ImageStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(in->image().image()));
     if (!image) return base::Ok();  // no image in the answer says that there is none
-    FillImage(*image, *out->mutable_image());
+    FillImage(*image, runtime_.config, *out->mutable_image());
     if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*image);
     return base::Ok();
   });

@@ -53,7 +53,6 @@ struct Image {
   std::vector<std::string> digests;  // full references: "docker.io/library/busybox@sha256:…"
   // Bytes of the compressed layers and the configuration, as the manifest states them.
   uint64_t size = 0;
-  bool pinned = false;
   std::string architecture;
   std::string os;
   ImageConfig config;

@@ -91,6 +91,7 @@ group = "operators"
 [image]
 hosts_directory = ""
 import_directory = "/srv/import"
+pinned = ["registry.example/base/*"]
 parallel_layers = 8
 most_layer_bytes = "2G"
 most_layer_entries = 1000
@@ -109,6 +110,7 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.images.root, "/srv/state/images");
   EXPECT_EQ(config.images.hosts_directory, "");
   EXPECT_EQ(config.images.import_directory, "/srv/import");
+  EXPECT_THAT(config.pinned_images, ElementsAre("registry.example/base/*"));
   EXPECT_EQ(config.images.parallel_layers, 8U);
   EXPECT_EQ(config.images.most_layer_bytes, uint64_t{2} << 30);
   EXPECT_EQ(config.images.most_layer_entries, 1000U);

@@ -353,5 +353,23 @@ TEST_F(ContainerRpc, ListFiltersByStateSandboxAndLabels) {
   EXPECT_THAT(list(filter), IsEmpty());
 }
 
+TEST_F(ContainerRpc, WhatACommandWritesFitsIntoOneMessage) {
+  const std::string id = Create();
+  ASSERT_TRUE(Start(id).ok());
+  const size_t message = size_t{16} << 20;
+  for (const auto& [out, error] : {std::pair{message, message}, {message, size_t{100}}, {size_t{100}, message}}) {
+    node_.spawner.output = {0, std::string(out, 'o'), std::string(error, 'e')};
+    v1::ExecSyncRequest request;
+    request.set_container_id(id);
+    request.add_cmd("cat");
+    v1::ExecSyncResponse response;
+    ASSERT_TRUE(node_.service->ExecuteSync(context_, request, response, {}).ok());
+    EXPECT_LE(response.ByteSizeLong(), message);
+    EXPECT_GE(response.stdout().size() + response.stderr().size(), message - 4096);
+    EXPECT_GE(response.stdout().size(), std::min(out, message / 2 - 4096));
+    EXPECT_GE(response.stderr().size(), std::min(error, message / 2 - 4096));
+  }
+}
+
 }  // namespace
 }  // namespace cri

@@ -243,7 +243,7 @@ class FakeSpawner final : public nspawn::Spawner {
  public:
   base::Result<nspawn::ProcessOutput> Exec(const nspawn::ExecRequest& request, std::stop_token) override {
     requests.push_back(request);
-    return nspawn::ProcessOutput{3, "out", "err"};
+    return output;
   }
   base::Result<std::unique_ptr<nspawn::Stream>> ExecStream(const nspawn::ExecRequest& request,
                                                            const nspawn::StreamOptions& options) override {
@@ -258,6 +258,7 @@ class FakeSpawner final : public nspawn::Spawner {
   FakeStream* started = nullptr;  // the last one; its owner may have ended it
 
   std::vector<nspawn::ExecRequest> requests;
+  nspawn::ProcessOutput output{3, "out", "err"};  // of every Exec()
 };
 
 class FakeNetwork final : public cni::Network {
