@@ -120,44 +120,34 @@ test_a_pod_finds_itself_in_its_hosts_file() {
   equals box "$(inside "$id" hostname)"
 }
 
-# answers FAMILY ADDRESS PORT PROTOCOL WORD: what is sent to a port of the node comes back.
-answers() {
-  python3 - "$@" <<'END'
-import socket, sys
-family, address, port, protocol, word = sys.argv[1:]
-kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[protocol]
-with socket.socket(getattr(socket, family), kind) as client:
-    client.settimeout(2)
-    client.connect((address, int(port)))
-    client.send(word.encode())
-    assert client.recv(100).decode() == word
-END
+# echo_in POD-ID PORT sends back what comes to a port of the pod, until the test's end.
+echo_in() {
+  local namespace
+  namespace=$(crictl inspectp "$1" | jq -r .info.networkNamespace)
+  nsenter --net="$namespace" python3 "$(dirname "${BASH_SOURCE[0]}")/echo.py" serve "$2" &
+  echo_server=$!
 }
-
-# echo_server POD-NAME POD-ID NAME PROTOCOL runs a container that sends back what it gets on port 7000.
-echo_server() {
-  local options=-lk
-  [[ $4 == udp ]] && options=-luk
-  started "$1" "$2" "$3" ".command = [\"sh\", \"-c\", \"exec nc $options -p 7000 -e cat\"]"
-}
+# answers ADDRESS PORT PROTOCOL
+answers() { python3 "$(dirname "${BASH_SOURCE[0]}")/echo.py" ask "$@"; }
+address_of() { ip -o "$1" address show "$2" scope global | awk '{sub("/.*", "", $4); print $4}'; }
 
 test_host_ports_lead_to_the_pod_by_tcp_and_udp_and_on_one_address_only() {
-  local pod_id node
+  local pod_id node echo_server
   pod_id=$(pod ports '.port_mappings = [
     {protocol: 0, container_port: 7000, host_port: 17000},
     {protocol: 1, container_port: 7000, host_port: 17000},
     {protocol: 0, container_port: 7000, host_port: 17001, host_ip: "127.0.0.1"}]')
-  echo_server ports "$pod_id" tcp tcp
-  echo_server ports "$pod_id" udp udp
-  node=$(ip -4 -o address show cni0 | awk '{sub("/.*", "", $4); print $4}')
-  eventually 5 answers AF_INET "$node" 17000 tcp hello
-  eventually 5 answers AF_INET 127.0.0.1 17000 tcp hello
-  eventually 5 answers AF_INET "$node" 17000 udp hello
-  eventually 5 answers AF_INET 127.0.0.1 17001 tcp hello
-  refused Error answers AF_INET "$node" 17001 tcp hello
+  echo_in "$pod_id" 7000
+  node=$(address_of -4 cni0)
+  eventually 5 answers "$node" 17000 tcp
+  answers 127.0.0.1 17000 tcp
+  answers "$node" 17000 udp
+  answers 127.0.0.1 17001 tcp
+  refused Error answers "$node" 17001 tcp
+  kill "$echo_server"
   crictl rmp -f "$pod_id"
-  refused Error answers AF_INET "$node" 17000 tcp hello
-  equals '' "$(iptables-save | grep -E 'dport(s)? 1700[01]' || true)"
+  refused Error answers "$node" 17000 tcp
+  equals '' "$(iptables-save | grep -E 'dports? 1700[01]' || true)"
 }
 
 test_a_host_port_of_sctp_is_asked_of_the_network() {
@@ -166,7 +156,7 @@ test_a_host_port_of_sctp_is_asked_of_the_network() {
 }
 
 test_a_pod_has_addresses_of_both_families() {
-  local file=/etc/cni/net.d/05-both.conflist pod_id id six
+  local file=/etc/cni/net.d/05-both.conflist pod_id id six echo_server
   [[ -e /proc/sys/net/ipv6 ]] || skip 'this kernel has no IPv6'
   jq '.name = "both" | .plugins[0].bridge = "cni6" | .plugins[0].ipam.ranges += [[{subnet: "fd00:88::/64"}]]
     | .plugins[0].ipam.ranges[0][0].subnet = "10.89.0.0/16" | .plugins[0].ipam.routes += [{dst: "::/0"}]' \
@@ -174,13 +164,16 @@ test_a_pod_has_addresses_of_both_families() {
   # shellcheck disable=SC2064  # the file of now is meant
   trap "rm -f '$file'" EXIT
   cp "$scratch/both.conflist" "$file"
-  eventually 5 eval 'crictl info | jq -e ".. | .name? == \"both\"" | grep -q true'
+  eventually 5 eval '[[ $(crictl info | jq -r .info.cni.name) == both ]]'
   pod_id=$(pod both '.port_mappings = [{container_port: 7000, host_port: 17003}]')
   contains "$(crictl inspectp "$pod_id" | jq -r .status.network.ip)" '^10\.89\.'
   six=$(crictl inspectp "$pod_id" | jq -r '.status.network.additionalIps[0].ip')
   contains "$six" '^fd00:88::'
-  id=$(started both "$pod_id" main '.command = ["sh", "-c", "exec nc -lk -p 7000 -e cat"]')
+  id=$(started both "$pod_id" main)
   contains "$(inside "$id" ip -6 address)" "$six/64"
-  eventually 5 answers AF_INET 127.0.0.1 17003 tcp hello
+  echo_in "$pod_id" 7000
+  eventually 5 answers 127.0.0.1 17003 tcp
+  answers "$(address_of -6 cni6)" 17003 tcp
+  kill "$echo_server"
   crictl rmp -f "$pod_id"
 }

@@ -1,8 +1,6 @@
 # What a container may and may not do.
 # shellcheck shell=bash disable=SC2016,SC2154  # containers' shells expand; $scratch is the runner's
 
-# inside ID COMMAND…
-inside() { crictl exec -s "$@"; }
 of_init() { inside "$1" sed -n "s/^$2:[[:space:]]*//p" /proc/1/status; }
 
 test_a_container_has_the_default_capabilities_and_filter() {

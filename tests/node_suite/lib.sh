@@ -75,6 +75,9 @@ started() {
   printf '%s\n' "$id"
 }
 
+# inside ID COMMAND…
+inside() { crictl exec -s "$@"; }
+
 status() { crictl inspect "$1" | jq -r ".status$2"; }
 in_state() { [[ $(status "$1" .state) == "CONTAINER_$2" ]]; }
 # ended ID waits until a container has ended.
