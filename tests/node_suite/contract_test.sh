@@ -173,7 +173,7 @@ test_a_pod_has_addresses_of_both_families() {
   contains "$(inside "$id" ip -6 address)" "$six/64"
   echo_in "$pod_id" 7000
   eventually 5 answers 127.0.0.1 17003 tcp
-  answers "$(address_of -6 cni6)" 17003 tcp
+  eventually 8 answers "$(address_of -6 cni6)" 17003 tcp
   kill "$echo_server"
   crictl rmp -f "$pod_id"
 }
