@@ -141,10 +141,3 @@ test_a_malformed_configuration_is_refused_with_line_and_key() {
   printf 'log_level = \n' >"$scratch/config.toml"
   refused ':1:' cri-nspawnd --check-config --config "$scratch/config.toml"
 }
-
-test_calls_that_do_not_exist_yet_say_so() {
-  local pod_id id
-  pod_id=$(pod later)
-  id=$(started later "$pod_id" main)
-  refused Unimplemented crictl exec "$id" true
-}
