@@ -21,6 +21,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "base/toml.h"
+#include "nspawn/capabilities.h"
 
 namespace cri {
 namespace {
@@ -35,6 +36,12 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLogLevels = {{{"
                                                                               {"notice", LogLevel::kNotice},
                                                                               {"info", LogLevel::kInfo},
                                                                               {"debug", LogLevel::kDebug}}};
+
+using UserNamespaces = RuntimeHandler::UserNamespaces;
+constexpr std::array<std::pair<std::string_view, UserNamespaces>, 3> kUserNamespaces = {
+    {{"allowed", UserNamespaces::kAllowed},
+     {"required", UserNamespaces::kRequired},
+     {"refused", UserNamespaces::kRefused}}};
 
 struct Unit {
   std::string_view name;
@@ -110,9 +117,8 @@ base::Status ReadPathOrNone(const toml::node& node, std::string& value) {
   return ReadPath(node, value);
 }
 
-base::Status ReadPaths(const toml::node& node, std::vector<std::string>& values) {
+base::Status ReadPathsOrNone(const toml::node& node, std::vector<std::string>& values) {
   if (!node.is_array()) return Need("an array of paths", node);
-  if (node.as_array()->empty()) return base::InvalidArgument("must name at least one directory");
   values.clear();
   for (const toml::node& element : *node.as_array()) {
     RETURN_IF_ERROR(ReadPath(element, values.emplace_back()));
@@ -124,6 +130,55 @@ base::Status ReadTexts(const toml::node& node, std::vector<std::string>& values)
   if (!node.is_array()) return Need("an array of strings", node);
   values.clear();
   for (const toml::node& element : *node.as_array()) RETURN_IF_ERROR(ReadText(element, values.emplace_back()));
+  return base::Ok();
+}
+
+base::Status ReadPaths(const toml::node& node, std::vector<std::string>& values) {
+  if (node.is_array() && node.as_array()->empty()) {
+    return base::InvalidArgument("must name at least one directory");
+  }
+  return ReadPathsOrNone(node, values);
+}
+
+base::Status ReadFlag(const toml::node& node, bool& value) {
+  if (!node.is_boolean()) return Need("true or false", node);
+  value = node.as_boolean()->get();
+  return base::Ok();
+}
+
+base::Status ReadSeccomp(const toml::node& node, std::string& value) {
+  if (node.is_string() && (node.as_string()->get() == "default" || node.as_string()->get() == "unconfined")) {
+    value = node.as_string()->get();
+    return base::Ok();
+  }
+  base::Status read = ReadPath(node, value);
+  if (read.ok() || !node.is_string()) return read;
+  return base::InvalidArgument("is \"" + node.as_string()->get() +
+                               "\"; it must be \"default\", \"unconfined\" or the absolute path of a profile");
+}
+
+base::Status ReadCapabilities(const toml::node& node, std::optional<uint64_t>& value) {
+  if (!node.is_array()) return Need("an array of capabilities", node);
+  value = 0;
+  for (const toml::node& element : *node.as_array()) {
+    std::string name;
+    RETURN_IF_ERROR(ReadText(element, name));
+    const auto number = nspawn::CapabilityNumber(name);
+    if (!number) return base::InvalidArgument("has \"" + name + "\", which is no capability");
+    *value |= uint64_t{1} << *number;
+  }
+  return base::Ok();
+}
+
+base::Status ReadUserNamespaces(const toml::node& node, RuntimeHandler::UserNamespaces& value) {
+  std::string name;
+  RETURN_IF_ERROR(ReadText(node, name));
+  const auto* found = std::find_if(kUserNamespaces.begin(), kUserNamespaces.end(),
+                                   [&](const auto& each) { return each.first == name; });
+  if (found == kUserNamespaces.end()) {
+    return base::InvalidArgument("is \"" + name + R"("; it must be "allowed", "required" or "refused")");
+  }
+  value = found->second;
   return base::Ok();
 }
 
@@ -301,7 +356,50 @@ const std::array kKeys = {
     Key{"cni.network_namespace_directory",
         [](const toml::node& node, Config& c) { return ReadPath(node, c.network_namespace_directory); },
         [](const Config& c) -> Json { return c.network_namespace_directory; }},
+
+    Key{"cdi.directories", [](const toml::node& node, Config& c) { return ReadPathsOrNone(node, c.cdi_directories); },
+        [](const Config& c) -> Json { return c.cdi_directories; }},
 };
+
+struct HandlerKey {
+  std::string_view name;
+  base::Status (*read)(const toml::node& value, RuntimeHandler& handler);
+  Json (*show)(const RuntimeHandler& handler);
+};
+
+// Keys of every table runtime_handlers.<name>.
+const std::array kHandlerKeys = {
+    HandlerKey{"seccomp", [](const toml::node& node, RuntimeHandler& h) { return ReadSeccomp(node, h.seccomp); },
+               [](const RuntimeHandler& h) -> Json { return h.seccomp; }},
+    HandlerKey{"capabilities",
+               [](const toml::node& node, RuntimeHandler& h) { return ReadCapabilities(node, h.capabilities); },
+               [](const RuntimeHandler& h) -> Json {
+                 return nspawn::CapabilityNames(h.capabilities.value_or(nspawn::kDefaultCapabilities));
+               }},
+    HandlerKey{"user_namespaces",
+               [](const toml::node& node, RuntimeHandler& h) { return ReadUserNamespaces(node, h.user_namespaces); },
+               [](const RuntimeHandler& h) -> Json {
+                 return std::string(kUserNamespaces[static_cast<size_t>(h.user_namespaces)].first);
+               }},
+    HandlerKey{
+        "privileged_without_host_devices",
+        [](const toml::node& node, RuntimeHandler& h) { return ReadFlag(node, h.privileged_without_host_devices); },
+        [](const RuntimeHandler& h) -> Json { return h.privileged_without_host_devices; }},
+};
+
+constexpr std::string_view kHandlers = "runtime_handlers";
+
+// As TOML writes the table's name.
+std::string HandlerTable(const std::string& name) {
+  return std::string(kHandlers) + "." + (name.empty() ? "\"\"" : name);
+}
+
+// What Kubernetes allows in a RuntimeClass, a DNS label, and "" for the default handler.
+bool IsHandlerName(std::string_view name) {
+  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return name.size() <= 63 && std::all_of(name.begin(), name.end(), [&](char c) { return is_plain(c) || c == '-'; }) &&
+         (name.empty() || (is_plain(name.front()) && is_plain(name.back())));
+}
 
 // How many letters must be changed, added or left out to make `typed` the beginning of `known`, and how many to make it
 // the whole.
@@ -366,6 +464,8 @@ class Reader {
         } else {
           Add(value.source(), name + " " + Need("a table", value).error().message());
         }
+      } else if (name == kHandlers && value.is_table()) {
+        ReadHandlers(*value.as_table());
       } else {
         AddUnknown(key.source(), name, value.is_table());
       }
@@ -375,6 +475,32 @@ class Reader {
   const std::optional<Mistake>& mistake() const { return mistake_; }
 
  private:
+  void ReadHandlers(const toml::table& table) {
+    for (const auto& [key, value] : table) {
+      const std::string name(key.str());
+      const std::string where = HandlerTable(name);
+      if (!IsHandlerName(name)) {
+        Add(key.source(), where + ": a handler's name has only a-z, 0-9 and, inside, \"-\"");
+      } else if (!value.is_table()) {
+        Add(value.source(), where + " " + Need("a table", value).error().message());
+      } else {
+        ReadHandler(where, *value.as_table(), config_.runtime_handlers[name]);
+      }
+    }
+  }
+  void ReadHandler(const std::string& where, const toml::table& table, RuntimeHandler& handler) {
+    for (const auto& [key, value] : table) {
+      const auto* known = std::find_if(kHandlerKeys.begin(), kHandlerKeys.end(),
+                                       [&](const HandlerKey& each) { return each.name == key.str(); });
+      const std::string name = where + "." + std::string(key.str());
+      if (known == kHandlerKeys.end()) {
+        Add(key.source(), "unknown key \"" + name + "\"");
+        continue;
+      }
+      const base::Status read = known->read(value, handler);
+      if (!read.ok()) Add(value.source(), name + " " + read.error().message());
+    }
+  }
   static bool IsTable(const std::string& name) {
     return std::any_of(kKeys.begin(), kKeys.end(),
                        [&](const Key& each) { return each.name.substr(0, name.size() + 1) == name + "."; });
@@ -446,6 +572,11 @@ base::Result<Config> LoadConfig(const std::string& path) {
 std::string ConfigJson(const Config& config) {
   Json json = Json::object();
   for (const Key& key : kKeys) json[std::string(key.name)] = key.show(config);
+  for (const auto& [name, handler] : config.runtime_handlers) {
+    for (const HandlerKey& key : kHandlerKeys) {
+      json[HandlerTable(name) + "." + std::string(key.name)] = key.show(handler);
+    }
+  }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

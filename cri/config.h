@@ -2,6 +2,9 @@
 // installed as that file, and in cri-nspawn-config.toml(5).
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +18,20 @@
 namespace cri {
 
 inline constexpr std::string_view kDefaultConfigPath = "/etc/cri-nspawn/config.toml";
+
+// What pods of a RuntimeClass that names a handler get in the place of the defaults (runtime_handlers.<name>).
+struct RuntimeHandler {
+  enum class UserNamespaces { kAllowed, kRequired, kRefused };
+  // What a container gets that asks for the runtime's default: "default" (the built-in profile), "unconfined", or the
+  // path of a JSON profile (seccomp).
+  std::string seccomp = "default";
+  // Kept by a container before it adds and drops, bit n is capability n; none: the usual set (capabilities).
+  std::optional<uint64_t> capabilities;
+  // Whether pods may or must have a user namespace of their own (user_namespaces).
+  UserNamespaces user_namespaces = UserNamespaces::kAllowed;
+  // Privileged containers get no devices of the host but those they name (privileged_without_host_devices).
+  bool privileged_without_host_devices = false;
+};
 
 // All paths are absolute and without "." and "..", repeated slashes or a slash at the end. Keys are named in brackets.
 struct Config {
@@ -38,6 +55,11 @@ struct Config {
   std::vector<std::string> pinned_images;
   // network.cache_directory is <state_directory>/cni (cni.*).
   cni::NetworkOptions network;
+  // Where the files of the Container Device Interface are, those of later directories first; empty: no such devices
+  // (cdi.directories).
+  std::vector<std::string> cdi_directories = {"/etc/cdi", "/var/run/cdi"};
+  // By name. The handler "" of pods that name none is always there.
+  std::map<std::string, RuntimeHandler> runtime_handlers = {{"", {}}};
 
   // The defaults.
   Config();

@@ -69,13 +69,17 @@ base::Status Create(Runtime& runtime, const ContainerRecord& record, const Sandb
   for (const std::string& id : record.volume_image_ids()) {
     RETURN_IF_ERROR(runtime.parts.images.Hold(id, record.id()));
   }
+  ASSIGN_OR_RETURN(const RuntimeHandler handler, runtime.HandlerOf(sandbox.runtime_handler()));
   const ContainerSources sources{record,
                                  sandbox,
                                  image,
                                  runtime.containers.Directory(record.id()),
                                  runtime.SandboxFiles(sandbox.id()),
                                  TargetPid(runtime, sandbox.id(), record.config()),
-                                 std::move(image_volumes)};
+                                 std::move(image_volumes),
+                                 handler,
+                                 runtime.config.cdi_directories,
+                                 runtime.parts.apparmor.IsEnabled() ? &runtime.parts.apparmor : nullptr};
   ASSIGN_OR_RETURN(const nspawn::ContainerSpec spec, MakeContainerSpec(sources));
   RETURN_IF_ERROR(runtime.containers.Insert(record));
   RETURN_IF_ERROR(runtime.parts.containers.Create(spec));

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/text.h"
+#include "cri/container_devices.h"
 #include "cri/container_mounts.h"
 #include "cri/container_namespaces.h"
 #include "cri/container_security.h"
@@ -20,7 +21,8 @@ using base::InvalidArgument;
 
 constexpr char kDefaultPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// Kept from a container that names none itself: what tells about or changes the host, as containerd's defaults.
+// Kept from a container that names none itself: what tells about or changes the host. The kubelet names them, and nothing
+// for procMount: Unmasked, which it allows only to pods with a user namespace of their own.
 constexpr const char* kMaskedPaths[] = {"/proc/acpi",
                                         "/proc/asound",
                                         "/proc/interrupts",
@@ -37,12 +39,6 @@ constexpr const char* kReadOnlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", 
 
 bool HasNul(const std::string& text) {
   return text.find('\0') != std::string::npos;
-}
-
-void SetVariable(std::vector<std::string>& environment, const std::string& name, const std::string& value) {
-  const std::string prefix = name + "=";
-  std::erase_if(environment, [&](const std::string& entry) { return entry.rfind(prefix, 0) == 0; });
-  environment.push_back(prefix + value);
 }
 
 // The image's variables, then the pod's; PATH and HOSTNAME are always there.
@@ -73,47 +69,6 @@ bool IsAbsoluteAndPlain(const std::string& path) {
   return std::find(parts.begin(), parts.end(), "..") == parts.end();
 }
 
-base::Status AddDevices(const v1::ContainerConfig& config, nspawn::ContainerSpec& spec) {
-  for (const v1::Device& device : config.devices()) {
-    const std::string where = "device \"" + device.host_path() + "\"";
-    if (!IsAbsoluteAndPlain(device.host_path()) ||
-        (!device.container_path().empty() && !IsAbsoluteAndPlain(device.container_path()))) {
-      return InvalidArgument(where + ": a path is not absolute");
-    }
-    const std::string permissions = device.permissions().empty() ? "rwm" : device.permissions();
-    if (permissions.find_first_not_of("rwm") != std::string::npos) {
-      return InvalidArgument(where + ": permissions \"" + permissions + "\" are not made of r, w and m");
-    }
-    struct stat info {};
-    if (::stat(device.host_path().c_str(), &info) != 0) return base::ErrnoError(where);
-    if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode)) return InvalidArgument(where + " is no device node");
-    spec.process.devices.push_back(
-        {device.host_path(), device.container_path().empty() ? device.host_path() : device.container_path()});
-    spec.devices.push_back({device.host_path(), permissions});
-  }
-  if (config.cdi_devices().empty()) return base::Ok();
-  return base::Error(base::Code::kUnimplemented, "CDI devices are not supported yet");
-}
-
-// A privileged container has every device node of the host's /dev; what init makes itself stays as init makes it.
-void AddHostDevices(nspawn::ContainerSpec& spec) {
-  namespace fs = std::filesystem;
-  static const std::vector<std::string> own = {"/dev/null",    "/dev/zero", "/dev/full", "/dev/random",
-                                               "/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/console"};
-  std::error_code error;
-  fs::recursive_directory_iterator entries("/dev", fs::directory_options::skip_permission_denied, error);
-  constexpr size_t kMost = 4096;
-  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
-    const std::string path = entries->path();
-    if (path == "/dev/pts" || path == "/dev/shm" || path == "/dev/mqueue") entries.disable_recursion_pending();
-    const auto type = entries->symlink_status(error).type();
-    if (type != fs::file_type::character && type != fs::file_type::block) continue;
-    if (std::find(own.begin(), own.end(), path) != own.end()) continue;
-    if (spec.process.devices.size() >= kMost) break;
-    spec.process.devices.push_back({path, path});
-  }
-}
-
 std::string JoinWords(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
@@ -121,6 +76,12 @@ std::string JoinWords(const std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+void SetVariable(std::vector<std::string>& environment, const std::string& name, const std::string& value) {
+  const std::string prefix = name + "=";
+  std::erase_if(environment, [&](const std::string& entry) { return entry.rfind(prefix, 0) == 0; });
+  environment.push_back(prefix + value);
+}
 
 base::Result<std::vector<std::string>> MakeArguments(const v1::ContainerConfig& config,
                                                      const image::ImageConfig& image) {
@@ -177,7 +138,7 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
   spec.oom_score_adjust =
       static_cast<int>(std::clamp<int64_t>(config.linux().resources().oom_score_adj(), -1000, 1000));
   spec.stop_signal = SignalText(StopSignalOf(config, sources.image.config));
-  spec.all_devices = security.privileged();
+  spec.all_devices = security.privileged() && !sources.handler.privileged_without_host_devices;
 
   nspawn::ProcessSpec& process = spec.process;
   process.container_id = record.id();
@@ -197,23 +158,23 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
   process.work_directory = sources.state_directory + "/work";
   process.read_only_root = security.readonly_rootfs();
   process.privileged = security.privileged();
+  process.host_devices = spec.all_devices;
   process.no_new_privileges = security.no_new_privs();
   process.oom_score_adjust = spec.oom_score_adjust;
 
-  ASSIGN_OR_RETURN(process.capabilities, MakeCapabilities(security));
-  RETURN_IF_ERROR(AddSeccomp(security, spec));
-  if (security.apparmor().profile_type() == v1::SecurityProfile::Localhost) {
-    return base::Error(base::Code::kUnimplemented, "AppArmor profiles are not supported yet");
-  }
+  ASSIGN_OR_RETURN(process.capabilities, MakeCapabilities(security, sources.handler));
+  RETURN_IF_ERROR(AddSeccomp(security, sources.handler, spec));
+  ASSIGN_OR_RETURN(process.apparmor_profile, MakeAppArmorProfile(security, sources.apparmor));
   RETURN_IF_ERROR(SetNamespaces(sources, spec));
   RETURN_IF_ERROR(AddMounts(sources, spec));
   RETURN_IF_ERROR(AddDevices(config, spec));
-  if (security.privileged()) {
-    AddHostDevices(spec);
-  } else {
-    const auto or_default = [](const auto& given, const auto& defaults) {
+  RETURN_IF_ERROR(AddCdiDevices(config, sources.cdi_directories, spec));
+  if (!security.privileged()) {
+    const v1::NamespaceOption& namespaces = pod.linux().security_context().namespace_options();
+    const bool own_users = namespaces.has_userns_options() && namespaces.userns_options().mode() == v1::POD;
+    const auto or_default = [own_users](const auto& given, const auto& defaults) {
       std::vector<std::string> paths(given.begin(), given.end());
-      if (paths.empty()) paths.assign(std::begin(defaults), std::end(defaults));
+      if (paths.empty() && !own_users) paths.assign(std::begin(defaults), std::end(defaults));
       return paths;
     };
     process.masked_paths = or_default(security.masked_paths(), kMaskedPaths);

@@ -20,6 +20,12 @@ struct ContainerSources {
   int target_pid = 0;
   // The images of the mounts that have one in the place of a host path, by index of the mount.
   std::map<int, image::Image> image_volumes = {};
+  // The pod's runtime handler.
+  RuntimeHandler handler = {};
+  // Where the files of the Container Device Interface are.
+  std::vector<std::string> cdi_directories = {};
+  // None where there is no AppArmor.
+  const nspawn::AppArmor* apparmor = nullptr;
 };
 
 // The whole specification, or kInvalidArgument and kUnimplemented naming the field that cannot be honoured.
@@ -29,6 +35,9 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
 // replace the image's arguments.
 base::Result<std::vector<std::string>> MakeArguments(const v1::ContainerConfig& config,
                                                      const image::ImageConfig& image);
+
+// Sets a variable in a list of NAME=value, in the place of one by that name.
+void SetVariable(std::vector<std::string>& environment, const std::string& name, const std::string& value);
 
 nspawn::Resources MakeResources(const v1::LinuxContainerResources& resources);
 

@@ -88,7 +88,14 @@ base::Status Run(const Config& config) {
   container_options.init = CRI_NSPAWN_LIBEXEC "/init";
   ASSIGN_OR_RETURN(const auto containers, nspawn::Containers::Make(*bus, container_options));
 
-  Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces});
+  nspawn::AppArmor apparmor(*spawner);
+  if (apparmor.IsEnabled()) {
+    // Containers that ask for it are refused until it can be loaded; all others run.
+    const base::Status loaded = apparmor.LoadDefault();
+    if (!loaded.ok()) base::Log(base::LogLevel::kWarning, loaded.error().message());
+  }
+
+  Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces, apparmor});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
 
   StreamBackend stream_backend(runtime);

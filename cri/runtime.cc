@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 
 namespace cri {
 
@@ -173,6 +174,13 @@ void RecordUser(const nspawn::Container& container, ContainerRecord& record) {
   user.set_uid(container.user->uid);
   user.set_gid(container.user->gid);
   user.mutable_supplemental_groups()->Assign(container.user->groups.begin(), container.user->groups.end());
+}
+
+base::Result<RuntimeHandler> Runtime::HandlerOf(const std::string& name) const {
+  const auto found = config.runtime_handlers.find(name);
+  if (found != config.runtime_handlers.end()) return found->second;
+  return base::NotFound("no runtime handler \"" + base::Printable(name, 128) +
+                        "\" is configured (runtime_handlers in config.toml)");
 }
 
 }  // namespace cri

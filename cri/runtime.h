@@ -15,6 +15,7 @@
 #include "cri/usage.h"
 #include "cri/worker.h"
 #include "image/store.h"
+#include "nspawn/apparmor.h"
 #include "nspawn/container.h"
 #include "nspawn/logs.h"
 #include "nspawn/machine.h"
@@ -36,6 +37,7 @@ struct Parts {
   nspawn::Spawner& spawner;
   cni::Network& network;
   cni::Namespaces& namespaces;
+  nspawn::AppArmor& apparmor;
 };
 
 // What the names of our network namespaces begin with; the machine's name follows.
@@ -79,6 +81,9 @@ class Runtime {
   // What the spawner needs to know of a container to run a command in it; the command is left out. kFailedPrecondition
   // unless it is running.
   base::Result<nspawn::ExecRequest> ExecIn(const std::string& container_id) const;
+
+  // The configuration of a handler. kNotFound when there is none by that name.
+  base::Result<RuntimeHandler> HandlerOf(const std::string& name) const;
 
   // Files of a pod that its containers mount: resolv.conf, hosts, hostname.
   std::string SandboxFiles(const std::string& id) const { return config.runtime_directory + "/sandboxes/" + id; }

@@ -45,9 +45,6 @@ base::Status Validate(const v1::RunPodSandboxRequest& request) {
   if (config.metadata().name().empty() || config.metadata().uid().empty() || config.metadata().namespace_().empty()) {
     return base::InvalidArgument("the pod sandbox's metadata needs a name, a uid and a namespace");
   }
-  if (!request.runtime_handler().empty()) {
-    return base::NotFound("no runtime handler \"" + request.runtime_handler() + "\" is configured");
-  }
   if (config.hostname().size() > HOST_NAME_MAX) {
     return base::InvalidArgument("hostname \"" + config.hostname() + "\" is longer than 64 characters");
   }
@@ -62,6 +59,20 @@ base::Status Validate(const v1::RunPodSandboxRequest& request) {
   }
   if (!config.log_directory().empty() && config.log_directory().front() != '/') {
     return base::InvalidArgument("log_directory \"" + config.log_directory() + "\" is not an absolute path");
+  }
+  return base::Ok();
+}
+
+// Whether the handler lets pods be as this one is to be.
+base::Status CheckHandler(const RuntimeHandler& handler, const v1::RunPodSandboxRequest& request) {
+  const v1::NamespaceOption& namespaces = request.config().linux().security_context().namespace_options();
+  const bool has_users = namespaces.has_userns_options() && namespaces.userns_options().mode() == v1::POD;
+  const std::string which = "runtime handler \"" + request.runtime_handler() + "\"";
+  if (has_users && handler.user_namespaces == RuntimeHandler::UserNamespaces::kRefused) {
+    return base::InvalidArgument(which + " is configured to refuse pods with user namespaces");
+  }
+  if (!has_users && handler.user_namespaces == RuntimeHandler::UserNamespaces::kRequired) {
+    return base::InvalidArgument(which + " needs pods with a user namespace (hostUsers: false)");
   }
   return base::Ok();
 }
@@ -167,6 +178,8 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
                                            v1::RunPodSandboxResponse* out) {
   return Answer(RpcKind::kChange, "RunPodSandbox", [&]() -> base::Status {
     RETURN_IF_ERROR(Validate(*in));
+    ASSIGN_OR_RETURN(const RuntimeHandler handler, runtime_.HandlerOf(in->runtime_handler()));
+    RETURN_IF_ERROR(CheckHandler(handler, *in));
     const v1::PodSandboxMetadata& metadata = in->config().metadata();
     const std::string key = "pod " + metadata.namespace_() + "/" + metadata.name() + " " + metadata.uid() + " " +
                             std::to_string(metadata.attempt());

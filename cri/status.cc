@@ -32,8 +32,11 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
       network.set_message(ready.error().message());
     }
     out->mutable_features()->set_supplemental_groups_policy(true);
-    // The default handler.
-    out->add_runtime_handlers()->mutable_features()->set_recursive_read_only_mounts(true);
+    for (const auto& [name, handler] : runtime_.config.runtime_handlers) {
+      v1::RuntimeHandler& reported = *out->add_runtime_handlers();
+      reported.set_name(name);
+      reported.mutable_features()->set_recursive_read_only_mounts(true);
+    }
     if (in->verbose()) {
       nlohmann::json info;
       info["version"] = CRI_NSPAWN_VERSION;

@@ -77,6 +77,14 @@ std::optional<unsigned> CapabilityNumber(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<std::string> CapabilityNames(uint64_t capabilities) {
+  std::vector<std::string> names;
+  for (unsigned number = 0; number < std::size(kNames); ++number) {
+    if ((capabilities >> number & 1) != 0) names.emplace_back(kNames[number]);
+  }
+  return names;
+}
+
 uint64_t AllCapabilities() {
   uint64_t all = 0;
   for (unsigned number = 0; number < 64; ++number) {

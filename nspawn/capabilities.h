@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace nspawn {
 
@@ -15,5 +17,8 @@ extern const uint64_t kDefaultCapabilities;
 std::optional<unsigned> CapabilityNumber(std::string_view name);
 // All capabilities that the running kernel knows and that this process has in its bounding set.
 uint64_t AllCapabilities();
+
+// Their names without "CAP_", in the order of their numbers. Numbers without a name are left out.
+std::vector<std::string> CapabilityNames(uint64_t capabilities);
 
 }  // namespace nspawn

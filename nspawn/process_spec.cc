@@ -24,6 +24,14 @@ std::string_view NameOf(Propagation propagation) {
   return "private";
 }
 
+std::string TextOf(const DeviceNode& node) {
+  std::string text(1, node.type);
+  for (const uint32_t number : {node.major, node.minor, node.mode, node.uid, node.gid}) {
+    text += ":" + std::to_string(number);
+  }
+  return text;
+}
+
 class Encoder {
  public:
   void Text(std::string_view key, std::string_view value) {
@@ -137,6 +145,16 @@ bool AppendText(std::string_view value, std::vector<std::string>& out) {
   return Append(std::string(value), out);
 }
 
+// "c:1:3:438:0:0": type, major, minor, mode, user, group.
+bool ReadDeviceNode(std::string_view value, std::optional<DeviceNode>& out) {
+  const std::vector<std::string_view> parts = base::Split(value, ':');
+  DeviceNode& node = out.emplace();
+  if (parts.size() != 6 || (parts[0] != "c" && parts[0] != "b" && parts[0] != "p")) return false;
+  node.type = parts[0].front();
+  return ReadNumber(parts[1], node.major) && ReadNumber(parts[2], node.minor) && ReadNumber(parts[3], node.mode) &&
+         ReadNumber(parts[4], node.uid) && ReadNumber(parts[5], node.gid);
+}
+
 // Entries below "mount.", which belong to the mount named last.
 bool ReadMountEntry(std::string_view key, std::string_view value, std::vector<Mount>& mounts) {
   if (mounts.empty()) return false;
@@ -145,6 +163,7 @@ bool ReadMountEntry(std::string_view key, std::string_view value, std::vector<Mo
   if (key == "read_only") return ReadFlag(value, mount.read_only);
   if (key == "recursive_read_only") return ReadFlag(value, mount.recursive_read_only);
   if (key == "propagation") return ReadPropagation(value, mount.propagation);
+  if (key == "attributes") return ReadNumber(value, mount.attributes);
   if (key == "uid_mapping") return ReadMapping(value, mount.uid_mappings);
   if (key == "gid_mapping") return ReadMapping(value, mount.gid_mappings);
   if (key == "image_layer") return AppendText(value, mount.image_layers);
@@ -184,6 +203,7 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
     if (key == "device.container_path") {
       return !spec.devices.empty() && ReadText(value, spec.devices.back().container_path);
     }
+    if (key == "device.node") return !spec.devices.empty() && ReadDeviceNode(value, spec.devices.back().node);
     if (key == "sysctl.value") return !spec.sysctls.empty() && ReadText(value, spec.sysctls.back().second);
     return false;
   }
@@ -200,6 +220,7 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
   if (key == "masked_path") return AppendText(value, spec.masked_paths);
   if (key == "read_only_path") return AppendText(value, spec.read_only_paths);
   if (key == "privileged") return ReadFlag(value, spec.privileged);
+  if (key == "host_devices") return ReadFlag(value, spec.host_devices);
   if (key == "sysctl") return Append(std::make_pair(std::string(value), std::string()), spec.sysctls);
   if (key == "pid") return ReadTarget(value, spec.pid);
   if (key == "ipc") return ReadTarget(value, spec.ipc);
@@ -244,6 +265,7 @@ std::string Encode(const ProcessSpec& spec) {
     out.Flag("mount.read_only", mount.read_only);
     out.Flag("mount.recursive_read_only", mount.recursive_read_only);
     out.Text("mount.propagation", NameOf(mount.propagation));
+    if (mount.attributes != 0) out.Number("mount.attributes", mount.attributes);
     out.Mappings("mount.uid_mapping", mount.uid_mappings);
     out.Mappings("mount.gid_mapping", mount.gid_mappings);
     out.List("mount.image_layer", mount.image_layers);
@@ -252,10 +274,12 @@ std::string Encode(const ProcessSpec& spec) {
   for (const Device& device : spec.devices) {
     out.Text("device", device.host_path);
     out.Text("device.container_path", device.container_path);
+    if (device.node) out.Text("device.node", TextOf(*device.node));
   }
   out.List("masked_path", spec.masked_paths);
   out.List("read_only_path", spec.read_only_paths);
   out.Flag("privileged", spec.privileged);
+  out.Flag("host_devices", spec.host_devices);
   for (const auto& [name, value] : spec.sysctls) {
     out.Text("sysctl", name);
     out.Text("sysctl.value", value);

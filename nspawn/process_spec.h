@@ -32,6 +32,7 @@ struct Mount {
   bool read_only = false;
   bool recursive_read_only = false;
   Propagation propagation = Propagation::kPrivate;
+  uint64_t attributes = 0;  // further ones of the mount itself, MOUNT_ATTR_… of mount_setattr(2)
   std::vector<IdMapping> uid_mappings;
   std::vector<IdMapping> gid_mappings;
 
@@ -40,10 +41,22 @@ struct Mount {
   std::string image_sub_path = {};  // what of the image is mounted; empty: all of it
 };
 
-// A device node of the host to be made in the container's /dev. Whether it may be opened is the unit's DeviceAllow=.
+struct DeviceNode {
+  char type = 0;  // 'c', 'b', or 'p' for a FIFO
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t mode = 0;  // permission bits
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+// A device node of the host, or a directory with such, to be made in the container's /dev. Whether it may be opened is
+// the unit's DeviceAllow=.
 struct Device {
   std::string host_path;
   std::string container_path;
+  // What the node is to be, in the place of what is found at `host_path`, where there need not be one then.
+  std::optional<DeviceNode> node;
 };
 
 // Whom the process runs as. Names and further groups are looked up in the image's own /etc/passwd and /etc/group.
@@ -95,8 +108,10 @@ struct ProcessSpec {
   std::vector<Device> devices;
   std::vector<std::string> masked_paths;
   std::vector<std::string> read_only_paths;
-  // /sys and /sys/fs/cgroup are read-only and host devices stay hidden unless this is set.
+  // /sys and /sys/fs/cgroup are read-only unless this is set.
   bool privileged = false;
+  // All devices of the host's /dev beside `devices`.
+  bool host_devices = false;
   // In the container's network and IPC namespaces; already checked by the caller.
   std::vector<std::pair<std::string, std::string>> sysctls;
 

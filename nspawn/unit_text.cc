@@ -44,7 +44,7 @@ bool IsPlainPath(std::string_view path) {
 }
 
 // What DeviceAllow= takes: a path, a class of devices of /proc/devices, or a device by its numbers.
-Result<std::string> DeviceNode(const std::string& path) {
+Result<std::string> AllowedNode(const std::string& path) {
   if (path.starts_with("char-") || path.starts_with("block-")) {
     if (!HasOnly(path, "-_/*")) return Unfit("device class", path);
     return path;
@@ -177,7 +177,7 @@ Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& 
     text.Line("DeviceAllow=char-* m");
     text.Line("DeviceAllow=block-* m");
     for (const DeviceRule& rule : spec.devices) {
-      ASSIGN_OR_RETURN(const std::string node, DeviceNode(rule.path));
+      ASSIGN_OR_RETURN(const std::string node, AllowedNode(rule.path));
       if (rule.permissions.empty() || rule.permissions.size() > 3 ||
           rule.permissions.find_first_not_of("rwm") != std::string::npos) {
         return Unfit("device permission", rule.permissions);

@@ -165,6 +165,15 @@ Result<std::vector<BoundDevice>> AddHostDevices(const ProcessSpec& spec, int dev
     }
     const std::string path = clean.substr(kPrefix.size());
     struct stat info {};
+    if (device.node) {
+      const char type = device.node->type;
+      info.st_mode = (type == 'c' ? S_IFCHR : type == 'b' ? S_IFBLK : S_IFIFO) | device.node->mode;
+      info.st_rdev = makedev(device.node->major, device.node->minor);
+      info.st_uid = device.node->uid;
+      info.st_gid = device.node->gid;
+      RETURN_IF_ERROR(copier.CopyNode(AT_FDCWD, device.host_path, info, path));
+      continue;
+    }
     if (::stat(device.host_path.c_str(), &info) != 0) return base::ErrnoError("device " + device.host_path);
     if (S_ISDIR(info.st_mode)) {
       RETURN_IF_ERROR(copier.CopyDirectory(AT_FDCWD, device.host_path, path));
@@ -174,7 +183,7 @@ Result<std::vector<BoundDevice>> AddHostDevices(const ProcessSpec& spec, int dev
       return base::InvalidArgument("device " + device.host_path + ": not a device node");
     }
   }
-  if (spec.privileged) RETURN_IF_ERROR(copier.CopyDirectory(AT_FDCWD, "/dev", ""));
+  if (spec.host_devices) RETURN_IF_ERROR(copier.CopyDirectory(AT_FDCWD, "/dev", ""));
   return copier.TakeBound();
 }
 

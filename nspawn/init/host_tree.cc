@@ -134,6 +134,7 @@ Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
   if (mount.propagation == Propagation::kPrivate) propagation = MS_PRIVATE;
   if (mount.propagation == Propagation::kHostToContainer) propagation = MS_SLAVE;
   if (propagation != 0) RETURN_IF_ERROR(ChangeMount(clone.get(), 0, propagation, true));
+  if (mount.attributes != 0) RETURN_IF_ERROR(ChangeMount(clone.get(), mount.attributes, 0, false));
   if (mount.read_only) {
     RETURN_IF_ERROR(ChangeMount(clone.get(), MOUNT_ATTR_RDONLY, 0, mount.recursive_read_only));
   }

@@ -18,6 +18,7 @@ using cri::Config;
 using cri::ConfigJson;
 using cri::LoadConfig;
 using cri::ParseConfig;
+using cri::RuntimeHandler;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -208,6 +209,44 @@ TEST(Config, EscapesWhatAMistakeQuotes) {
   EXPECT_THAT(Refusal("\"a\\u001b[31m\" = 1"), HasSubstr("\\x1b"));
 }
 
+TEST(RuntimeHandlers, AreTheDefaultOneAndThoseOfTheFile) {
+  EXPECT_EQ(Config().runtime_handlers.size(), 1U);
+  const Config config = Parsed(R"(
+[runtime_handlers.strict]
+seccomp = "/etc/strict.json"
+capabilities = ["CHOWN", "cap_kill"]
+user_namespaces = "required"
+[runtime_handlers."vm-like2"]
+[runtime_handlers.""]
+seccomp = "unconfined"
+privileged_without_host_devices = true
+)");
+  ASSERT_EQ(config.runtime_handlers.size(), 3U);
+  const RuntimeHandler& strict = config.runtime_handlers.at("strict");
+  EXPECT_EQ(strict.seccomp, "/etc/strict.json");
+  EXPECT_EQ(strict.capabilities, (uint64_t{1} << 0) | (uint64_t{1} << 5));
+  EXPECT_EQ(strict.user_namespaces, RuntimeHandler::UserNamespaces::kRequired);
+  EXPECT_FALSE(strict.privileged_without_host_devices);
+  EXPECT_EQ(config.runtime_handlers.at("vm-like2").seccomp, "default");
+  EXPECT_EQ(config.runtime_handlers.at("").seccomp, "unconfined");
+  EXPECT_TRUE(config.runtime_handlers.at("").privileged_without_host_devices);
+}
+
+TEST(RuntimeHandlers, RefuseWhatDoesNotFit) {
+  EXPECT_THAT(Refusal("[runtime_handlers.Big]"), HasSubstr("a handler's name has only a-z"));
+  EXPECT_THAT(Refusal("runtime_handlers.a = 1"), HasSubstr("runtime_handlers.a must be a table"));
+  EXPECT_THAT(Refusal("[runtime_handlers.a]\nseccom = 1"), HasSubstr("unknown key \"runtime_handlers.a.seccom\""));
+  EXPECT_THAT(Refusal("[runtime_handlers.a]\nseccomp = \"x\""), HasSubstr("\"default\", \"unconfined\" or"));
+  EXPECT_THAT(Refusal("[runtime_handlers.a]\ncapabilities = [\"FLY\"]"), HasSubstr("\"FLY\", which is no capability"));
+  EXPECT_THAT(Refusal("[runtime_handlers.a]\nuser_namespaces = \"yes\""), HasSubstr("\"allowed\", \"required\""));
+  EXPECT_THAT(Refusal("[runtime_handlers.a]\nprivileged_without_host_devices = 1"), HasSubstr("true or false"));
+}
+
+TEST(Config, NoDirectoriesSwitchCdiOff) {
+  EXPECT_THAT(Config().cdi_directories, ElementsAre("/etc/cdi", "/var/run/cdi"));
+  EXPECT_TRUE(Parsed("cdi.directories = []").cdi_directories.empty());
+}
+
 TEST(ConfigJson, ShowsTheValuesInForce) {
   const auto json =
       nlohmann::json::parse(ConfigJson(Parsed("image.parallel_layers = 7\ncni.plugin_timeout = \"1500ms\"")));
@@ -226,7 +265,7 @@ struct ShippedFile {
 ShippedFile ReadShippedFile() {
   ShippedFile shipped;
   const std::regex key_line("#([a-z_]+) = .*");
-  const std::regex table_line(R"(\[([a-z]+)\])");
+  const std::regex table_line(R"x(\[([a-z_."]+)\])x");
   std::istringstream lines(Content(PACKAGING "/config.toml"));
   std::string table;
   for (std::string line; std::getline(lines, line);) {

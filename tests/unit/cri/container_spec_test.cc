@@ -92,6 +92,21 @@ TEST_F(Spec, DefaultsAreConfined) {
   EXPECT_EQ(spec->process.pid.kind, nspawn::NamespaceTarget::Kind::kJoin);
 }
 
+TEST_F(Spec, NothingIsMaskedInAPodWithItsOwnUsersUnlessItSaysSo) {
+  sandbox_.mutable_config()
+      ->mutable_linux()
+      ->mutable_security_context()
+      ->mutable_namespace_options()
+      ->mutable_userns_options()
+      ->set_mode(v1::POD);
+  EXPECT_TRUE(Make()->process.masked_paths.empty());
+  EXPECT_TRUE(Make()->process.read_only_paths.empty());
+  security().add_masked_paths("/proc/keys");
+  security().add_readonly_paths("/proc/fs");
+  EXPECT_THAT(Make()->process.masked_paths, ElementsAre("/proc/keys"));
+  EXPECT_THAT(Make()->process.read_only_paths, ElementsAre("/proc/fs"));
+}
+
 TEST_F(Spec, PrivilegedLiftsTheConfinement) {
   security().set_privileged(true);
   security().mutable_seccomp()->set_profile_type(v1::SecurityProfile::RuntimeDefault);
@@ -184,20 +199,6 @@ TEST_F(Spec, RecursiveReadOnlyNeedsReadonlyAndPrivatePropagation) {
   EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
 }
 
-TEST_F(Spec, DevicesMustBeDevices) {
-  auto* device = config().add_devices();
-  device->set_host_path("/dev/null");
-  device->set_container_path("/dev/mine");
-  device->set_permissions("rw");
-  ASSERT_TRUE(Make().ok());
-  EXPECT_EQ(Make()->devices.front().permissions, "rw");
-  device->set_permissions("rwx");
-  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
-  device->set_permissions("r");
-  device->set_host_path("/etc/passwd");
-  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
-}
-
 TEST_F(Spec, TheMetadataTellsWhoseContainerItIs) {
   (*config().mutable_labels())["app"] = "web";
   const auto metadata = Make()->metadata;
@@ -213,12 +214,6 @@ TEST_F(Spec, TerminalAndInputAreAsAskedFor) {
   config().set_stdin(true);
   EXPECT_TRUE(Make()->process.terminal);
   EXPECT_TRUE(Make()->process.open_stdin);
-}
-
-TEST_F(Spec, WhatIsNotSupportedSaysSo) {
-  const auto unsupported = [&] { return !Make().ok() && Make().error().code() == base::Code::kUnimplemented; };
-  config().add_cdi_devices()->set_name("vendor.com/device=x");
-  EXPECT_TRUE(unsupported());
 }
 
 TEST(Resources, ZeroMeansNotSaid) {

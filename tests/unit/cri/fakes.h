@@ -314,8 +314,8 @@ class FakeNode {
   void Restart() {
     service.reset();
     runtime.reset();
-    runtime =
-        std::make_unique<Runtime>(config, Parts{store, machines, containers, logs, spawner, network, namespaces()});
+    runtime = std::make_unique<Runtime>(
+        config, Parts{store, machines, containers, logs, spawner, network, namespaces(), apparmor});
     service = std::make_unique<RuntimeService>(*runtime, streaming);
     reconciled = runtime->Reconcile();
   }
@@ -329,6 +329,8 @@ class FakeNode {
   FakeSpawner spawner;
   FakeNetwork network;
   FakeStreaming streaming;
+  // Off, as the files of its kernel are not there.
+  nspawn::AppArmor apparmor{spawner, {directory.path(), directory.path(), "/nonexistent", "/nonexistent"}};
   std::unique_ptr<cni::Namespaces> real_namespaces;
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<RuntimeService> service;

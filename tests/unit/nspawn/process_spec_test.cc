@@ -45,16 +45,22 @@ ProcessSpec FullSpec() {
                          .gid_mappings = {},
                          .image_layers = {"/l/3", "/l/4"},
                          .image_sub_path = "bin"});
-  spec.devices.push_back({.host_path = "/dev/fuse", .container_path = "/dev/other"});
+  spec.mounts.back().attributes = 6;
+  spec.devices.push_back({.host_path = "/dev/fuse", .container_path = "/dev/other", .node = {}});
+  spec.devices.push_back({.host_path = "/dev/x",
+                          .container_path = "/dev/y",
+                          .node = DeviceNode{.type = 'b', .major = 8, .minor = 1, .mode = 0640, .uid = 1, .gid = 2}});
   spec.masked_paths = {"/proc/kcore"};
   spec.read_only_paths = {"/proc/sys"};
   spec.privileged = true;
+  spec.host_devices = true;
   spec.sysctls = {{"net.ipv4.ip_forward", "1"}, {"kernel.shmmax", "2 3"}};
   spec.pid = {.kind = NamespaceTarget::Kind::kJoin, .pid = 12, .inode = 4026531836};
   spec.ipc = {.kind = NamespaceTarget::Kind::kHost};
   spec.capabilities = {.bounding = ~0ULL, .permitted = 2, .inheritable = 3, .ambient = 4};
   spec.no_new_privileges = true;
   spec.seccomp = true;
+  spec.seccomp_flags = 2;
   spec.apparmor_profile = "profile";
   spec.selinux_process_label = "p";
   spec.selinux_mount_label = "m";
@@ -105,9 +111,9 @@ TEST(ProcessSpec, AValueWithANulCannotAddAnEntry) {
 TEST(ProcessSpec, NamesTheKeyThatIsWrong) {
   for (const std::string& entry :
        {"nonsense=1"s, "user.uid=-1"s, "user.uid=4294967296"s, "user.uid="s, "user.nothing=1"s, "privileged=no"s,
-        "mount.destination=/x"s, "device.container_path=/x"s, "sysctl.value=1"s, "pid=join:1"s, "pid=join:0:1"s,
-        "pid=join:-1:1"s, "pid=other"s, "oom_score_adjust=--1"s, "oom_score_adjust=99999999999"s,
-        "capabilities.ambient=0x1"s}) {
+        "mount.destination=/x"s, "device.container_path=/x"s, "device.node=c:1:3:0:0:0"s, "sysctl.value=1"s,
+        "pid=join:1"s, "pid=join:0:1"s, "pid=join:-1:1"s, "pid=other"s, "oom_score_adjust=--1"s,
+        "oom_score_adjust=99999999999"s, "capabilities.ambient=0x1"s}) {
     const auto decoded = Decode(entry + '\0');
     ASSERT_FALSE(decoded.ok()) << entry;
     EXPECT_EQ(decoded.error().code(), base::Code::kInvalidArgument);
