@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -123,6 +124,25 @@ base::Status MakeAndPin(const std::string& path, const std::vector<Sysctl>& sysc
 
 using Clock = std::chrono::steady_clock;
 
+// As MakeAndPin(), with the namespace of a process.
+base::Status JoinAndPin(const std::string& path, int pid, const std::vector<Sysctl>& sysctls) {
+  const std::string source = "/proc/" + std::to_string(pid) + "/ns/net";
+  const base::UniqueFd found(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!found) return base::ErrnoError("open " + source);
+  struct stat own {};
+  struct stat other {};
+  if (::stat("/proc/thread-self/ns/net", &own) != 0 || ::fstat(found.get(), &other) != 0) {
+    return base::ErrnoError("look at " + source);
+  }
+  if (own.st_ino == other.st_ino) return base::Internal("process " + std::to_string(pid) + " has the host's network");
+  if (::setns(found.get(), CLONE_NEWNET) != 0) return base::ErrnoError("join " + source);
+  for (const Sysctl& sysctl : sysctls) RETURN_IF_ERROR(WriteSysctl(sysctl));
+  if (::mount("/proc/thread-self/ns/net", path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return base::ErrnoError("pin the network namespace at " + path);
+  }
+  return base::Ok();
+}
+
 // A listener whose backlog is full makes the kernel repeat the first segment after one and three seconds.
 constexpr std::chrono::seconds kConnectTimeout(5);
 
@@ -214,14 +234,26 @@ base::Result<base::UniqueFd> ConnectToLoopback(const std::string& path, uint16_t
 
 base::Result<std::string> Namespaces::Create(const std::string& name,
                                              const std::vector<std::pair<std::string, std::string>>& sysctls) {
-  RETURN_IF_ERROR(CheckName(name));
   ASSIGN_OR_RETURN(const std::vector<Sysctl> checked, CheckSysctls(sysctls));
+  return PinIn(name, [&](const std::string& path) { return MakeAndPin(path, checked); });
+}
+
+base::Result<std::string> Namespaces::Pin(const std::string& name, int pid,
+                                          const std::vector<std::pair<std::string, std::string>>& sysctls) {
+  ASSIGN_OR_RETURN(const std::vector<Sysctl> checked, CheckSysctls(sysctls));
+  return PinIn(name, [&](const std::string& path) { return JoinAndPin(path, pid, checked); });
+}
+
+// Runs `pin` in a thread of its own, which may go to another network namespace.
+base::Result<std::string> Namespaces::PinIn(const std::string& name,
+                                            const std::function<base::Status(const std::string&)>& pin) {
+  RETURN_IF_ERROR(CheckName(name));
   RETURN_IF_ERROR(base::MakeDirectories(directory_, 0755));
   const std::string path = directory_ + "/" + name;
   if (!base::UniqueFd(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444))) {
     return base::ErrnoError("create " + path);
   }
-  base::Status status = RunInThread([&] { return MakeAndPin(path, checked); });
+  base::Status status = RunInThread([&] { return pin(path); });
   if (!status.ok()) {
     (void)RemovePath(path);
     return std::move(status).error();

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -26,12 +28,18 @@ class Namespaces {
   // is left.
   base::Result<std::string> Create(const std::string& name,
                                    const std::vector<std::pair<std::string, std::string>>& sysctls);
+  // Pins the network namespace of a process, which must not be the host's, in the same way and with sysctls set. Its
+  // loopback device is whoever's who made it.
+  base::Result<std::string> Pin(const std::string& name, int pid,
+                                const std::vector<std::pair<std::string, std::string>>& sysctls);
   // Unpins and removes <directory>/<name>; no error when it does not exist.
   base::Status Remove(const std::string& name);
   // The names below the directory that start with `prefix`.
   base::Result<std::vector<std::string>> List(const std::string& prefix) const;
 
  private:
+  base::Result<std::string> PinIn(const std::string& name, const std::function<base::Status(const std::string&)>& pin);
+
   std::string directory_;
 };
 

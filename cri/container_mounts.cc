@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 
 #include "base/files.h"
 #include "base/text.h"
+#include "cri/user_namespace.h"
 
 namespace cri {
 namespace {
@@ -16,6 +18,15 @@ using base::InvalidArgument;
 
 bool HasNul(const std::string& text) {
   return text.find('\0') != std::string::npos;
+}
+
+// `path` is normal.
+bool IsMountedOver(const v1::ContainerConfig& config, const std::string& path) {
+  return std::any_of(config.mounts().begin(), config.mounts().end(), [&](const v1::Mount& mount) {
+    std::string destination = std::filesystem::path(mount.container_path()).lexically_normal();
+    if (destination.size() > 1 && destination.back() == '/') destination.pop_back();
+    return destination == path;
+  });
 }
 
 // An image volume is read-only and private whatever else the mount says.
@@ -46,9 +57,6 @@ base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount, const image::Image
     return InvalidArgument(where + ": the container path is empty or holds a NUL");
   }
   if (image != nullptr) return MakeImageMount(mount, where, *image);
-  if (!mount.uidmappings().empty() || !mount.gidmappings().empty()) {
-    return base::Error(base::Code::kUnimplemented, where + ": id mappings on mounts are not supported yet");
-  }
   if (mount.host_path().empty() || mount.host_path().front() != '/' || HasNul(mount.host_path())) {
     return InvalidArgument(where + ": host path \"" + mount.host_path() + "\" is not absolute");
   }
@@ -73,29 +81,50 @@ base::Result<nspawn::Mount> MakeMount(const v1::Mount& mount, const image::Image
                        : mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER
                            ? nspawn::Propagation::kHostToContainer
                            : nspawn::Propagation::kPrivate;
+  if (mount.uidmappings().empty() != mount.gidmappings().empty()) {
+    return InvalidArgument(where + ": it has id mappings of users or of groups only; both are needed");
+  }
+  ASSIGN_OR_RETURN(result.uid_mappings, MakeIdMappings(mount.uidmappings()));
+  ASSIGN_OR_RETURN(result.gid_mappings, MakeIdMappings(mount.gidmappings()));
   return result;
+}
+
+// The volumes that the image itself names, unless something of the container is mounted there.
+base::Status AddImageVolumes(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
+  constexpr size_t kMost = 256;
+  std::set<std::string> volumes;
+  for (const std::string& volume : sources.image.config.volumes) {
+    std::string path = std::filesystem::path(volume).lexically_normal();
+    if (path.size() > 1 && path.back() == '/') path.pop_back();
+    if (path.size() < 2 || path.front() != '/' || HasNul(path)) continue;  // never a directory of the image
+    if (!IsMountedOver(sources.record.config(), path)) volumes.insert(path);
+  }
+  if (volumes.size() > kMost) return InvalidArgument("the image names more than 256 volumes");
+  spec.process.image_volumes.assign(volumes.begin(), volumes.end());
+  return base::Ok();
 }
 
 }  // namespace
 
 base::Status AddMounts(const ContainerSources& sources, nspawn::ContainerSpec& spec) {
+  RETURN_IF_ERROR(AddImageVolumes(sources, spec));
   const v1::ContainerConfig& config = sources.record.config();
-  const auto taken = [&](const std::string& destination) {
-    return std::any_of(config.mounts().begin(), config.mounts().end(), [&](const v1::Mount& mount) {
-      return std::filesystem::path(mount.container_path()).lexically_normal() == destination;
-    });
-  };
   for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
     nspawn::Mount mount;
     mount.source = sources.sandbox_files + "/" + name;
     mount.destination = std::string("/etc/") + name;
     mount.read_only = config.linux().security_context().readonly_rootfs();
-    if (!taken(mount.destination)) spec.process.mounts.push_back(std::move(mount));
+    if (!IsMountedOver(config, mount.destination)) spec.process.mounts.push_back(std::move(mount));
   }
   for (int i = 0; i < config.mounts_size(); ++i) {
     const auto image = sources.image_volumes.find(i);
     ASSIGN_OR_RETURN(nspawn::Mount made,
                      MakeMount(config.mounts(i), image == sources.image_volumes.end() ? nullptr : &image->second));
+    // Its mounts are copies of the node's: they take in what comes there, and give nothing back.
+    if (made.propagation == nspawn::Propagation::kBidirectional && !spec.process.uid_mappings.empty()) {
+      return InvalidArgument("mount at \"" + made.destination +
+                             "\": bidirectional propagation is not possible in a pod with a user namespace");
+    }
     spec.process.mounts.push_back(std::move(made));
   }
   return base::Ok();

@@ -1,5 +1,7 @@
 #include "cri/container_namespaces.h"
 
+#include "cri/user_namespace.h"
+
 namespace cri {
 
 using Kind = nspawn::NamespaceTarget::Kind;
@@ -9,6 +11,12 @@ base::Status SetNamespaces(const ContainerSources& sources, nspawn::ContainerSpe
   const SandboxRecord& sandbox = sources.sandbox;
   nspawn::ProcessSpec& process = spec.process;
   const auto pod = [&](uint64_t inode) { return nspawn::NamespaceTarget{Kind::kJoin, sandbox.leader(), inode}; };
+  const v1::NamespaceOption& pod_options = sandbox.config().linux().security_context().namespace_options();
+  RETURN_IF_ERROR(CheckSameUserNamespace(pod_options, options));
+  if (const auto mapping = UserNamespaceOf(pod_options)) {
+    process.user_namespace = pod(sandbox.user_namespace());
+    process.uid_mappings = process.gid_mappings = {*mapping};
+  }
   const bool host_network = sandbox.network_namespace().empty();
   spec.network_namespace = sandbox.network_namespace();
   process.uts = host_network ? nspawn::NamespaceTarget{Kind::kHost} : pod(sandbox.uts_namespace());

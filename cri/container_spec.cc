@@ -12,7 +12,9 @@
 #include "cri/container_namespaces.h"
 #include "cri/container_security.h"
 #include "cri/container_user.h"
+#include "cri/selinux.h"
 #include "cri/stop_signal.h"
+#include "cri/sysctls.h"
 
 namespace cri {
 namespace {
@@ -167,6 +169,7 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
   ASSIGN_OR_RETURN(process.apparmor_profile, MakeAppArmorProfile(security, sources.apparmor));
   RETURN_IF_ERROR(SetNamespaces(sources, spec));
   RETURN_IF_ERROR(AddMounts(sources, spec));
+  RETURN_IF_ERROR(AddSelinux(sources, spec));
   RETURN_IF_ERROR(AddDevices(config, spec));
   RETURN_IF_ERROR(AddCdiDevices(config, sources.cdi_directories, spec));
   if (!security.privileged()) {
@@ -180,10 +183,9 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
     process.masked_paths = or_default(security.masked_paths(), kMaskedPaths);
     process.read_only_paths = or_default(security.readonly_paths(), kReadOnlyPaths);
   }
-  for (const auto& [name, value] : pod.linux().sysctls()) {
-    // Those of the network namespace were set when it was made.
-    if (name.rfind("net", 0) != 0) process.sysctls.emplace_back(name, value);
-  }
+  // Those of the network namespace were set when it was made.
+  ASSIGN_OR_RETURN(Sysctls sysctls, ReadSysctls(pod));
+  process.sysctls = std::move(sysctls.ipc);
 
   spec.metadata = {{"Namespace", pod.metadata().namespace_()},
                    {"Pod", pod.metadata().name()},

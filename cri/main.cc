@@ -60,10 +60,14 @@ base::Status Run(const Config& config) {
   ::signal(SIGPIPE, SIG_IGN);
   const base::UniqueFd signals(::signalfd(-1, &mask, SFD_CLOEXEC));
   if (!signals) return base::ErrnoError("make a signalfd");
-  ASSIGN_OR_RETURN(const auto spawner, nspawn::Spawner::Start(CRI_NSPAWN_LIBEXEC "/spawner").Wrap("start the spawner"));
-
   RETURN_IF_ERROR(base::MakeDirectories(config.state_directory, 0711));
   RETURN_IF_ERROR(base::MakeDirectories(config.runtime_directory, 0711));
+  RETURN_IF_ERROR(base::MakeDirectories(config.images.root, 0755));
+  const nspawn::KernelFeatures kernel = nspawn::ProbeKernel(config.images.root);
+  if (!kernel.user_namespaces) {
+    base::Log(base::LogLevel::kNotice, "pods cannot have user namespaces: " + kernel.why_no_user_namespaces);
+  }
+  ASSIGN_OR_RETURN(const auto spawner, nspawn::Spawner::Start(CRI_NSPAWN_LIBEXEC "/spawner").Wrap("start the spawner"));
 
   ASSIGN_OR_RETURN(const auto store, image::Store::Open(config.images).Wrap("open the image store"));
   PluginRunner plugins(*spawner);
@@ -95,7 +99,7 @@ base::Status Run(const Config& config) {
     if (!loaded.ok()) base::Log(base::LogLevel::kWarning, loaded.error().message());
   }
 
-  Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces, apparmor});
+  Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces, apparmor, kernel});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
 
   StreamBackend stream_backend(runtime);

@@ -17,6 +17,7 @@
 #include "image/store.h"
 #include "nspawn/apparmor.h"
 #include "nspawn/container.h"
+#include "nspawn/kernel_features.h"
 #include "nspawn/logs.h"
 #include "nspawn/machine.h"
 #include "nspawn/spawner.h"
@@ -38,6 +39,7 @@ struct Parts {
   cni::Network& network;
   cni::Namespaces& namespaces;
   nspawn::AppArmor& apparmor;
+  nspawn::KernelFeatures kernel = {};
 };
 
 // What the names of our network namespaces begin with; the machine's name follows.

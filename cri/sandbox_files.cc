@@ -1,5 +1,7 @@
 #include "cri/sandbox_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/files.h"
@@ -42,7 +44,13 @@ base::Result<std::string> ResolvConf(const runtime::v1::DNSConfig& dns) {
 
 base::Status WriteSandboxFiles(const std::string& directory, const runtime::v1::PodSandboxConfig& config,
                                const std::string& hostname, bool host_network,
-                               const std::vector<std::string>& addresses) {
+                               const std::vector<std::string>& addresses, uint32_t owner) {
+  const auto write = [&](const char* name, const std::string& content) -> base::Status {
+    const std::string path = directory + "/" + name;
+    RETURN_IF_ERROR(base::WriteFileAtomic(path, content, 0644));
+    if (owner != 0 && ::chown(path.c_str(), owner, owner) != 0) return base::ErrnoError("give away " + path);
+    return base::Ok();
+  };
   RETURN_IF_ERROR(base::MakeDirectories(directory, 0700));
 
   std::string resolv;
@@ -54,8 +62,8 @@ base::Status WriteSandboxFiles(const std::string& directory, const runtime::v1::
   } else if (auto host = base::ReadFile("/etc/resolv.conf", kMostFileBytes); host.ok()) {
     resolv = *std::move(host);
   }
-  RETURN_IF_ERROR(base::WriteFileAtomic(directory + "/resolv.conf", resolv, 0644));
-  RETURN_IF_ERROR(base::WriteFileAtomic(directory + "/hostname", hostname + "\n", 0644));
+  RETURN_IF_ERROR(write("resolv.conf", resolv));
+  RETURN_IF_ERROR(write("hostname", hostname + "\n"));
 
   std::string hosts;
   if (host_network) {
@@ -69,7 +77,7 @@ base::Status WriteSandboxFiles(const std::string& directory, const runtime::v1::
         "ff02::2\tip6-allrouters\n";
     for (const std::string& address : addresses) hosts += address + "\t" + hostname + "\n";
   }
-  return base::WriteFileAtomic(directory + "/hosts", hosts, 0644);
+  return write("hosts", hosts);
 }
 
 }  // namespace cri

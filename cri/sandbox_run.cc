@@ -12,6 +12,8 @@
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 #include "cri/sandbox_files.h"
+#include "cri/sysctls.h"
+#include "cri/user_namespace.h"
 
 namespace cri {
 namespace {
@@ -54,9 +56,8 @@ base::Status Validate(const v1::RunPodSandboxRequest& request) {
   if (!fits)
     return base::InvalidArgument("hostname \"" + config.hostname() + "\" has characters other than [A-Za-z0-9._-]");
   const v1::NamespaceOption& namespaces = config.linux().security_context().namespace_options();
-  if (namespaces.has_userns_options() && namespaces.userns_options().mode() == v1::POD) {
-    return {base::Code::kUnimplemented, "user namespaces are not supported yet"};
-  }
+  RETURN_IF_ERROR(CheckUserNamespace(namespaces));
+  RETURN_IF_ERROR(ReadSysctls(config));
   if (!config.log_directory().empty() && config.log_directory().front() != '/') {
     return base::InvalidArgument("log_directory \"" + config.log_directory() + "\" is not an absolute path");
   }
@@ -125,7 +126,8 @@ nspawn::MachineSpec MachineOf(const SandboxRecord& record) {
   spec.slice = record.slice();
   spec.uuid = config.metadata().uid();
   spec.hostname = record.hostname();
-  spec.network_namespace = record.network_namespace();
+  spec.user_namespace = UserNamespaceOf(namespaces);
+  if (!spec.user_namespace) spec.network_namespace = record.network_namespace();
   spec.host_pid = namespaces.pid() == v1::NODE;
   spec.host_ipc = namespaces.ipc() == v1::NODE;
   spec.host_uts = namespaces.network() == v1::NODE;
@@ -137,20 +139,27 @@ base::Status Make(Runtime& runtime, SandboxRecord& record) {
   const v1::PodSandboxConfig& config = record.config();
   const bool host_network = config.linux().security_context().namespace_options().network() == v1::NODE;
   std::future<base::Result<cni::AttachmentResult>> attaching;
-  if (!host_network) {
-    std::vector<std::pair<std::string, std::string>> sysctls;
-    for (const auto& [name, value] : config.linux().sysctls()) {
-      if (name.rfind("net", 0) == 0) sysctls.emplace_back(name, value);
-    }
-    const std::string name = record.network_namespace().substr(record.network_namespace().rfind('/') + 1);
-    const auto made = runtime.parts.namespaces.Create(name, sysctls);
-    if (!made.ok()) return base::Error(made.error()).Wrap("make the network namespace");
-    // The plugins and the machine need nothing of each other.
+  const auto attach = [&] {
     attaching = std::async(std::launch::async, [&runtime, attachment = AttachmentOf(record)] {
       return runtime.parts.network.Attach(attachment);
     });
+  };
+  ASSIGN_OR_RETURN(const Sysctls sysctls, ReadSysctls(config));
+  const std::string name = record.network_namespace().substr(record.network_namespace().rfind('/') + 1);
+  const auto users = UserNamespaceOf(config.linux().security_context().namespace_options());
+  if (!host_network && !users) {
+    const auto made = runtime.parts.namespaces.Create(name, sysctls.network);
+    if (!made.ok()) return base::Error(made.error()).Wrap("make the network namespace");
+    // The plugins and the machine need nothing of each other.
+    attach();
   }
   const auto machine = runtime.parts.machines.Start(MachineOf(record));
+  if (users && machine.ok()) {
+    // The network namespace has to belong to the user namespace, so it is the machine that makes both.
+    const auto pinned = runtime.parts.namespaces.Pin(name, machine->leader, sysctls.network);
+    if (!pinned.ok()) return base::Error(pinned.error()).Wrap("keep the network namespace");
+    attach();
+  }
   if (attaching.valid()) {
     auto attached = attaching.get();
     if (!attached.ok()) return std::move(attached).error().Wrap("set up the pod's network");
@@ -163,9 +172,11 @@ base::Status Make(Runtime& runtime, SandboxRecord& record) {
   record.set_pid_namespace(machine->pid_namespace);
   record.set_ipc_namespace(machine->ipc_namespace);
   record.set_uts_namespace(machine->uts_namespace);
+  record.set_user_namespace(machine->user_namespace);
 
   const std::vector<std::string> addresses(record.addresses().begin(), record.addresses().end());
-  return WriteSandboxFiles(runtime.SandboxFiles(record.id()), config, record.hostname(), host_network, addresses);
+  return WriteSandboxFiles(runtime.SandboxFiles(record.id()), config, record.hostname(), host_network, addresses,
+                           users ? users->host_id : 0);
 }
 
 bool SameSandbox(const v1::PodSandboxMetadata& a, const v1::PodSandboxMetadata& b) {

@@ -35,12 +35,18 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
     for (const auto& [name, handler] : runtime_.config.runtime_handlers) {
       v1::RuntimeHandler& reported = *out->add_runtime_handlers();
       reported.set_name(name);
-      reported.mutable_features()->set_recursive_read_only_mounts(true);
+      v1::RuntimeHandlerFeatures& features = *reported.mutable_features();
+      features.set_recursive_read_only_mounts(runtime_.parts.kernel.recursive_read_only_mounts);
+      features.set_user_namespaces(runtime_.parts.kernel.user_namespaces &&
+                                   handler.user_namespaces != RuntimeHandler::UserNamespaces::kRefused);
     }
     if (in->verbose()) {
       nlohmann::json info;
       info["version"] = CRI_NSPAWN_VERSION;
       info["config"] = nlohmann::json::parse(ConfigJson(runtime_.config));
+      if (!runtime_.parts.kernel.user_namespaces) {
+        info["whyNoUserNamespaces"] = runtime_.parts.kernel.why_no_user_namespaces;
+      }
       info["droppedLogLines"] = runtime_.parts.logs.DroppedLines();
       info["cni"] = nlohmann::json::parse(runtime_.parts.network.ConfigurationJson(), nullptr, false);
       if (info["cni"].is_discarded()) info["cni"] = nullptr;

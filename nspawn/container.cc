@@ -18,6 +18,7 @@
 #include "nspawn/bundle.h"
 #include "nspawn/bus.h"
 #include "nspawn/oom_score.h"
+#include "nspawn/process/user_namespace.h"
 #include "nspawn/resources.h"
 #include "nspawn/service_failure.h"
 #include "nspawn/signal_name.h"
@@ -252,10 +253,14 @@ Result<Container> SystemdContainers::Describe(const std::string& name, const Rec
   return container;
 }
 
-// The directories of the overlay's upper layer. The root directory of what the container sees has the mode of the upper
-// one.
+// The directories of the overlay's upper layer. The root directory of what the container sees has the mode and the
+// owners of the upper one.
 Status MakeWritableLayer(const ProcessSpec& spec) {
   if (!spec.upper_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.upper_directory, 0755));
+  const Owner owner = RootOwner(spec);
+  if (HasUserNamespace(spec) && chown(spec.upper_directory.c_str(), owner.uid, owner.gid) != 0) {
+    return base::ErrnoError("giving " + spec.upper_directory + " to the container's root");
+  }
   if (!spec.work_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.work_directory, 0700));
   return {};
 }

@@ -106,6 +106,10 @@ Status Check(const MachineSpec& spec) {
       (spec.network_namespace.front() != '/' || !HasOnlyLettersDigitsAnd(spec.network_namespace, "/._-"))) {
     return unfit("path of a network namespace", spec.network_namespace);
   }
+  if (spec.user_namespace && (!spec.network_namespace.empty() || spec.host_pid || spec.host_ipc || spec.host_uts ||
+                              spec.user_namespace->container_id != 0 || spec.user_namespace->length == 0)) {
+    return InvalidArgument("a machine with a user namespace maps ids from 0 on and shares no other namespace");
+  }
   return {};
 }
 
@@ -128,6 +132,13 @@ std::vector<Setting> UnitSettings(const MachineSpec& spec, const std::string& uu
       "--no-new-privileges=yes",
   };
   if (!spec.network_namespace.empty()) command.push_back("--network-namespace-path=" + spec.network_namespace);
+  if (spec.user_namespace) {
+    command.push_back("--private-users=" + std::to_string(spec.user_namespace->host_id) + ":" +
+                      std::to_string(spec.user_namespace->length));
+    // All machines share one root directory: it stays as it is, and everybody may read it.
+    command.emplace_back("--private-users-ownership=off");
+    command.emplace_back("--private-network");
+  }
   if (!spec.host_uts) {
     std::string hostname = spec.hostname;
     if (utsname host{}; hostname.empty() && uname(&host) == 0) hostname = host.nodename;
@@ -276,8 +287,10 @@ Result<Machine> SystemdMachines::Describe(const std::string& name, pid_t supervi
   machine.running = true;
   ASSIGN_OR_RETURN(machine.leader, OnlyChild(supervisor));
   const std::string process = options_.proc_root + "/" + std::to_string(machine.leader);
-  const std::pair<const char*, uint64_t*> kinds[] = {
-      {"pid", &machine.pid_namespace}, {"ipc", &machine.ipc_namespace}, {"uts", &machine.uts_namespace}};
+  const std::pair<const char*, uint64_t*> kinds[] = {{"pid", &machine.pid_namespace},
+                                                     {"ipc", &machine.ipc_namespace},
+                                                     {"uts", &machine.uts_namespace},
+                                                     {"user", &machine.user_namespace}};
   for (const auto& [kind, inode] : kinds) {
     struct stat info {};
     const std::string path = process + "/ns/" + kind;

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "nspawn/process_spec.h"
 
 namespace nspawn {
 
@@ -24,6 +26,10 @@ struct MachineSpec {
   std::string uuid;         // the machine's id, the pod's UID when that is a UUID; empty: made from the name
   std::string hostname;
   std::string network_namespace;  // path of the namespace to join; empty: the host's
+  // The range of ids of a user namespace of its own, from 0 on for users and groups alike. systemd-nspawn does not
+  // combine it with a namespace to join: such a machine makes its own network namespace, and `network_namespace` and
+  // the host_* members must not be set.
+  std::optional<IdMapping> user_namespace = {};
   bool host_pid = false;
   bool host_ipc = false;
   bool host_uts = false;
@@ -38,6 +44,7 @@ struct Machine {
   uint64_t pid_namespace = 0;
   uint64_t ipc_namespace = 0;
   uint64_t uts_namespace = 0;
+  uint64_t user_namespace = 0;
 };
 
 // A readable name from hostile parts: "namespace-pod-<first 12 of id>" (or "namespace-pod-container-<…>"). Letters

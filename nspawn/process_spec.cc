@@ -215,6 +215,7 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
   if (key == "upper_directory") return ReadText(value, spec.upper_directory);
   if (key == "work_directory") return ReadText(value, spec.work_directory);
   if (key == "read_only_root") return ReadFlag(value, spec.read_only_root);
+  if (key == "image_volume") return AppendText(value, spec.image_volumes);
   if (key == "mount") return ReadText(value, spec.mounts.emplace_back().source);
   if (key == "device") return ReadText(value, spec.devices.emplace_back().host_path);
   if (key == "masked_path") return AppendText(value, spec.masked_paths);
@@ -225,6 +226,9 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
   if (key == "pid") return ReadTarget(value, spec.pid);
   if (key == "ipc") return ReadTarget(value, spec.ipc);
   if (key == "uts") return ReadTarget(value, spec.uts);
+  if (key == "user_namespace") return ReadTarget(value, spec.user_namespace);
+  if (key == "uid_mapping") return ReadMapping(value, spec.uid_mappings);
+  if (key == "gid_mapping") return ReadMapping(value, spec.gid_mappings);
   if (key == "shared_memory") return ReadTarget(value, spec.shared_memory);
   if (key == "no_new_privileges") return ReadFlag(value, spec.no_new_privileges);
   if (key == "seccomp") return ReadFlag(value, spec.seccomp);
@@ -259,6 +263,7 @@ std::string Encode(const ProcessSpec& spec) {
   out.TextUnlessEmpty("work_directory", spec.work_directory);
   out.Flag("read_only_root", spec.read_only_root);
 
+  out.List("image_volume", spec.image_volumes);
   for (const Mount& mount : spec.mounts) {
     out.Text("mount", mount.source);
     out.Text("mount.destination", mount.destination);
@@ -288,6 +293,9 @@ std::string Encode(const ProcessSpec& spec) {
   out.Target("pid", spec.pid);
   out.Target("ipc", spec.ipc);
   out.Target("uts", spec.uts);
+  out.Target("user_namespace", spec.user_namespace);
+  out.Mappings("uid_mapping", spec.uid_mappings);
+  out.Mappings("gid_mapping", spec.gid_mappings);
   out.Target("shared_memory", spec.shared_memory);
 
   out.Number("capabilities.bounding", spec.capabilities.bounding);

@@ -104,6 +104,9 @@ struct ProcessSpec {
   std::string work_directory;
   bool read_only_root = false;
 
+  // Directories of the image (its "volumes") that stay writable under a read-only root, each a mount of its own onto
+  // itself, made when it is missing. What is written there lies in the writable layer as well.
+  std::vector<std::string> image_volumes;
   std::vector<Mount> mounts;
   std::vector<Device> devices;
   std::vector<std::string> masked_paths;
@@ -119,6 +122,12 @@ struct ProcessSpec {
   NamespaceTarget ipc;
   NamespaceTarget uts;
   // The network namespace comes from the unit (NetworkNamespacePath=).
+
+  // The pod's user namespace, to be joined, or the host's. All ids above (`user`) are those inside of it.
+  NamespaceTarget user_namespace = {.kind = NamespaceTarget::Kind::kHost};
+  // What it maps, by which the image's layers are mapped as well. Empty where it is the host's.
+  std::vector<IdMapping> uid_mappings;
+  std::vector<IdMapping> gid_mappings;
 
   // Whose /dev/shm the container shares: the pod's machine (its leader), or the host's, or a new tmpfs. The inode
   // number is that of the leader's IPC namespace.

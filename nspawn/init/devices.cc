@@ -131,23 +131,28 @@ class NodeCopier {
 
 }  // namespace
 
-Result<UniqueFd> MakeDeviceTree() {
-  ASSIGN_OR_RETURN(UniqueFd tree, NewFilesystem("tmpfs", {{"mode", "0755"}, {"size", "64M"}},
+Result<UniqueFd> MakeDeviceTree(Owner owner, const std::string& label) {
+  FilesystemOptions options = {
+      {"mode", "0755"}, {"size", "64M"}, {"uid", std::to_string(owner.uid)}, {"gid", std::to_string(owner.gid)}};
+  ASSIGN_OR_RETURN(UniqueFd tree, NewFilesystem("tmpfs", WithLabel(std::move(options), label),
                                                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_STRICTATIME));
+  const auto give = [&](const char* name) {
+    return ::fchownat(tree.get(), name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) == 0;
+  };
   for (const StandardNode& node : kNodes) {
     // mknodat() obeys the umask, so the mode is set afterwards.
     if (::mknodat(tree.get(), node.name, S_IFCHR | 0666, makedev(node.major, node.minor)) != 0 ||
-        ::fchmodat(tree.get(), node.name, 0666, 0) != 0) {
+        ::fchmodat(tree.get(), node.name, 0666, 0) != 0 || !give(node.name)) {
       return base::ErrnoError(std::string("make the device node /dev/") + node.name);
     }
   }
   for (const StandardLink& link : kLinks) {
-    if (::symlinkat(link.target, tree.get(), link.name) != 0) {
+    if (::symlinkat(link.target, tree.get(), link.name) != 0 || !give(link.name)) {
       return base::ErrnoError(std::string("make the link /dev/") + link.name);
     }
   }
   for (const char* directory : kDirectories) {
-    if (::mkdirat(tree.get(), directory, 0755) != 0) {
+    if (::mkdirat(tree.get(), directory, 0755) != 0 || !give(directory)) {
       return base::ErrnoError(std::string("make the directory /dev/") + directory);
     }
   }

@@ -6,13 +6,14 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "nspawn/process/root_path.h"
 #include "nspawn/process_spec.h"
 
 namespace nspawn {
 
 // A detached tmpfs with the device nodes and links that every container has, and empty directories for what is mounted
-// below /dev.
-base::Result<base::UniqueFd> MakeDeviceTree();
+// below /dev. All of it is `owner`'s; `label` is SELinux', or empty.
+base::Result<base::UniqueFd> MakeDeviceTree(Owner owner = {}, const std::string& label = {});
 
 // A device node that could not be made, since the unit's device policy allows its use only: to be mounted from the
 // host.

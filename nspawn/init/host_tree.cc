@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/process/namespaces.h"
+#include "nspawn/process/user_namespace.h"
 
 namespace nspawn {
 namespace {
@@ -65,7 +66,7 @@ std::vector<std::string> AllRelative(const std::vector<std::string>& paths, cons
   return relative;
 }
 
-Status TakeLayers(const ProcessSpec& spec, HostTree& tree) {
+Status TakeLayers(const ProcessSpec& spec, int pod_users, HostTree& tree) {
   if (spec.layer_directories.empty()) return base::InvalidArgument("root filesystem: the image has no layers");
   std::vector<std::string> layers = spec.layer_directories;
   for (const Mount& mount : spec.mounts) {
@@ -73,6 +74,7 @@ Status TakeLayers(const ProcessSpec& spec, HostTree& tree) {
   }
   ASSIGN_OR_RETURN(const std::string common, CommonParent(layers));
   ASSIGN_OR_RETURN(tree.layers, CloneMount(AT_FDCWD, common, true));
+  if (pod_users >= 0) RETURN_IF_ERROR(MapIds(tree.layers.get(), pod_users).Wrap("map the ids of the image's layers"));
   tree.layer_directories = AllRelative(spec.layer_directories, common);
   for (const Mount& mount : spec.mounts) tree.image_layers.push_back(AllRelative(mount.image_layers, common));
 
@@ -118,11 +120,8 @@ Status CheckPropagation(int proc, const Mount& mount) {
 }
 
 // Gives nothing for an image, which is no mount of the host.
-Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
+Result<UniqueFd> TakeMount(int proc, const Mount& mount, const UniqueFd& map) {
   if (!mount.image_layers.empty()) return UniqueFd();
-  if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
-    return Error(Code::kUnimplemented, "id-mapped mounts are not implemented");
-  }
   if (mount.source.empty() || mount.source.front() != '/')
     return base::InvalidArgument("the source is no absolute path");
   if (mount.recursive_read_only && (!mount.read_only || mount.propagation != Propagation::kPrivate)) {
@@ -130,6 +129,8 @@ Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
   }
   RETURN_IF_ERROR(CheckPropagation(proc, mount));
   ASSIGN_OR_RETURN(UniqueFd clone, CloneMount(AT_FDCWD, mount.source, true));
+  // As with other runtimes, not those of what is mounted below.
+  if (map) RETURN_IF_ERROR(MapIds(clone.get(), map.get()));
   uint64_t propagation = 0;  // bidirectional: it stays in the group of the host's mount
   if (mount.propagation == Propagation::kPrivate) propagation = MS_PRIVATE;
   if (mount.propagation == Propagation::kHostToContainer) propagation = MS_SLAVE;
@@ -143,10 +144,11 @@ Result<UniqueFd> TakeMount(int proc, const Mount& mount) {
 
 Status TakeAll(const HostTreeRequest& request, HostTree& tree) {
   const ProcessSpec& spec = request.spec;
-  RETURN_IF_ERROR(TakeLayers(spec, tree));
-  for (const Mount& mount : spec.mounts) {
+  RETURN_IF_ERROR(TakeLayers(spec, request.maps.pod.get(), tree));
+  for (size_t i = 0; i < spec.mounts.size(); ++i) {
+    const Mount& mount = spec.mounts[i];
     ASSIGN_OR_RETURN(UniqueFd clone,
-                     TakeMount(request.proc, mount)
+                     TakeMount(request.proc, mount, request.maps.mounts[i])
                          .Wrap("mount " + base::Printable(mount.source) + " at " + base::Printable(mount.destination)));
     tree.mounts.push_back(std::move(clone));
   }

@@ -17,11 +17,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -31,6 +33,7 @@
 #include "base/text.h"
 #include "nspawn/init/devices.h"
 #include "nspawn/init/host_tree.h"
+#include "nspawn/init/id_maps.h"
 #include "nspawn/init/mounts.h"
 #include "nspawn/init/notify.h"
 #include "nspawn/init/root_filesystem.h"
@@ -42,6 +45,7 @@
 #include "nspawn/process/namespaces.h"
 #include "nspawn/process/root_path.h"
 #include "nspawn/process/user.h"
+#include "nspawn/process/user_namespace.h"
 #include "nspawn/process_spec.h"
 #include "nspawn/start_status.h"
 
@@ -54,14 +58,10 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
+// What the container's process and init tell each other.
+constexpr char kThere[] = "there";
+constexpr char kMounted[] = "mounted";
 constexpr char kReady[] = "ready";
-
-Status CheckImplemented(const ProcessSpec& spec) {
-  if (!spec.selinux_process_label.empty() || !spec.selinux_mount_label.empty()) {
-    return Error(Code::kUnimplemented, "SELinux labels are not implemented");
-  }
-  return base::Ok();
-}
 
 // Guards against being started in any other way than by a container's unit, where what follows would harm the host.
 Status CheckSurroundings(int proc) {
@@ -93,34 +93,71 @@ Status ChooseNamespace(int proc, const NamespaceTarget& target, const std::strin
   return EnterNamespace(fd.get(), type, kind);
 }
 
-// Everything that the new process does before it may become the container's program.
-Result<Identity> MakeContainer(const ProcessSpec& spec, const Streams& streams, int proc) {
-  RETURN_IF_ERROR(ResetProcess());
-  RETURN_IF_ERROR(WriteSysctls(proc, spec.sysctls));
+// What the processes that make a container work with.
+struct Setup {
+  const Bundle& bundle;
+  const Streams& streams;
+  int user_file;  // the bundle's "user"
+  int proc;
+  const IdMaps& maps;
+};
+
+// Makes the root filesystem with all that is mounted in it, in the present mount namespace and with the privileges of
+// the host's root, and enters it. The other namespaces are the container's.
+Result<OwnFilesystems> MakeRoot(const Setup& setup) {
+  const ProcessSpec& spec = setup.bundle.spec;
+  RETURN_IF_ERROR(WriteSysctls(setup.proc, spec.sysctls));
   ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
 
   // Nothing may spread from here to the namespace of the unit's neighbours, nor later come in.
   if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
-  const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  const UniqueFd own_namespace(::openat(setup.proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!own_namespace) return base::ErrnoError("open the mount namespace");
-  ASSIGN_OR_RETURN(
-      HostTree tree,
-      TakeFromHost({.spec = spec, .proc = proc, .own = own_namespace.get(), .device_tree = own.devices.get()}));
+  ASSIGN_OR_RETURN(HostTree tree, TakeFromHost({.spec = spec,
+                                                .proc = setup.proc,
+                                                .own = own_namespace.get(),
+                                                .device_tree = own.devices.get(),
+                                                .maps = setup.maps}));
   ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree));
   RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
   if (!spec.working_directory.empty()) {
-    RETURN_IF_ERROR(
-        OpenOrCreateInRoot(root.get(), spec.working_directory, PathKind::kDirectory).Wrap("working directory"));
+    RETURN_IF_ERROR(OpenOrCreateInRoot(root.get(), spec.working_directory, PathKind::kDirectory, RootOwner(spec))
+                        .Wrap("working directory"));
   }
   if (spec.read_only_root) {
     RETURN_IF_ERROR(ChangeMount(root.get(), MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only"));
   }
+  if (setup.maps.pod) {
+    ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), spec.user));
+    RETURN_IF_ERROR(CheckMapped(spec, identity));
+    for (const UniqueFd* stream : {&setup.streams.input, &setup.streams.output, &setup.streams.error}) {
+      if (*stream) RETURN_IF_ERROR(GivePipe(spec, identity, stream->get()));
+    }
+  }
   RETURN_IF_ERROR(EnterRoot(root.get()));
+  return own;
+}
 
+// In a pod's user namespace: takes over the root that another process made. A mount namespace of this user namespace's
+// own lets its root mount, and locks all that there is now: nothing can be unmounted or made writable again.
+Result<OwnFilesystems> TakeRoot() {
+  if (::unshare(CLONE_NEWNS) != 0) return base::ErrnoError("make a mount namespace");
+  OwnFilesystems own;
+  own.devices.reset(::open("/dev", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  own.terminals.reset(::open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!own.devices || !own.terminals) return base::ErrnoError("open /dev and /dev/pts");
+  return own;
+}
+
+// The last that the container's process does before it may become the container's program.
+Result<Identity> Finish(const Setup& setup, const OwnFilesystems& own) {
+  const ProcessSpec& spec = setup.bundle.spec;
+  const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return base::ErrnoError("open the root filesystem");
   ASSIGN_OR_RETURN(Identity identity, ResolveUser(root.get(), spec.user));
-  RETURN_IF_ERROR(SetStreams(streams, spec, proc, own));
-  RETURN_IF_ERROR(SetOomScoreAdjust(proc, spec.oom_score_adjust));
-  RETURN_IF_ERROR(SetAppArmorProfile(proc, spec.apparmor_profile));
+  RETURN_IF_ERROR(SetStreams(setup.streams, spec, setup.proc, own));
+  RETURN_IF_ERROR(SetAppArmorProfile(setup.proc, spec.apparmor_profile));
+  RETURN_IF_ERROR(SetSelinuxLabel(setup.proc, spec.selinux_process_label));
   return identity;
 }
 
@@ -139,13 +176,21 @@ std::string Hear(int socket) {
   return length > 0 ? std::string(message, static_cast<size_t>(length)) : std::string();
 }
 
-// The new process. It tells "ready" or what failed, and goes on when it hears an answer. On success the program is
-// executed, which closes the socket.
-[[noreturn]] void RunContainer(const Bundle& bundle, const Streams& streams, int user_file, int proc,
-                               UniqueFd socket) {
-  Result<Identity> identity = MakeContainer(bundle.spec, streams, proc);
+Result<Identity> MakeContainer(const Setup& setup, int socket) {
+  RETURN_IF_ERROR(ResetProcess());
+  if (setup.maps.pod && Hear(socket) != kMounted) return base::Internal("there is no root filesystem");
+  ASSIGN_OR_RETURN(const OwnFilesystems own, setup.maps.pod ? TakeRoot() : MakeRoot(setup));
+  return Finish(setup, own);
+}
+
+// The container's process. It tells that it is there, then "ready" or what failed, and goes on when it hears an answer.
+// On success the program is executed, which closes the socket.
+[[noreturn]] void RunContainer(const Setup& setup, UniqueFd socket) {
+  const Bundle& bundle = setup.bundle;
+  Tell(socket.get(), kThere);
+  Result<Identity> identity = MakeContainer(setup, socket.get());
   if (identity.ok()) {
-    if (Status written = base::WriteAll(user_file, FormatIdentity(*identity)); !written.ok()) {
+    if (Status written = base::WriteAll(setup.user_file, FormatIdentity(*identity)); !written.ok()) {
       identity = std::move(written).Wrap("write the bundle's user").error();
     }
   }
@@ -166,6 +211,81 @@ std::string Hear(int socket) {
   ::_exit(1);
 }
 
+// An error for the present status of the container's process: what it told, if it is not `expected`.
+Status Expect(const std::string& heard, std::string_view expected) {
+  if (heard == expected) return base::Ok();
+  if (std::optional<Error> error = ParseStartError(heard)) return *std::move(error);
+  return base::Internal("the container's process was killed while it was being made");
+}
+
+// The number that the container's process has here, with its first message.
+Result<int> HearFirst(int socket) {
+  char text[8192];
+  iovec data{text, sizeof text};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t length = 0;
+  do {
+    length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (length < 0 && errno == EINTR);
+  RETURN_IF_ERROR(Expect(std::string(text, length > 0 ? static_cast<size_t>(length) : 0), kThere));
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) {
+    return base::Internal("the container's process did not tell its number");
+  }
+  ucred credentials{};
+  std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+  return credentials.pid;
+}
+
+// Makes the container's process in a user namespace, as the present one has joined it or is to make it by `flags`. Its
+// namespaces belong to that user namespace only if whoever makes them is in there: a process for this moment alone.
+Status CloneInUserNamespace(const Setup& setup, uint64_t flags, UniqueFd& child, UniqueFd& parent) {
+  ASSIGN_OR_RETURN(const int pid, CloneProcess(CLONE_PARENT));
+  if (pid != 0) return base::Ok();
+  const auto clone = [&]() -> Result<int> {
+    RETURN_IF_ERROR(EnterNamespace(setup.maps.pod.get(), CLONE_NEWUSER, "user"));
+    RETURN_IF_ERROR(BecomeRootInside());
+    return CloneProcess(flags);
+  };
+  const Result<int> container = clone();
+  if (container.ok() && *container == 0) {
+    child.reset();
+    RunContainer(setup, std::move(parent));
+  }
+  if (!container.ok()) Tell(parent.get(), FormatStartError(container.error()));
+  ::_exit(0);
+}
+
+// Makes the root filesystem for a container in a user namespace, who could not mount most of it: by a process of the
+// host's root in the container's PID and cgroup namespaces, which are those of process `pid`.
+Status MakeRootFor(const Setup& setup, int pid) {
+  ASSIGN_OR_RETURN(const UniqueFd processes, OpenNamespace(setup.proc, pid, "pid"));
+  ASSIGN_OR_RETURN(const UniqueFd cgroup, OpenNamespace(setup.proc, pid, "cgroup"));
+  RETURN_IF_ERROR(EnterNamespace(processes.get(), CLONE_NEWPID, "pid"));
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
+  const UniqueFd own(ends[0]);
+  UniqueFd helpers(ends[1]);
+  ASSIGN_OR_RETURN(const int helper, CloneProcess(0));
+  if (helper == 0) {
+    Status made = EnterNamespace(cgroup.get(), CLONE_NEWCGROUP, "cgroup");
+    if (made.ok()) {
+      if (Result<OwnFilesystems> root = MakeRoot(setup); !root.ok()) made = std::move(root).error();
+    }
+    Tell(helpers.get(), made.ok() ? std::string(kMounted) : FormatStartError(made.error()));
+    ::_exit(0);
+  }
+  helpers.reset();
+  const std::string heard = Hear(own.get());
+  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) continue;
+  return Expect(heard, kMounted);
+}
+
 // Waits until the manager has dealt with all that was sent.
 Status Settle(const Notifier& notifier) {
   ASSIGN_OR_RETURN(const UniqueFd barrier, notifier.Barrier());
@@ -176,24 +296,21 @@ Status Settle(const Notifier& notifier) {
   return base::Ok();
 }
 
-// An error for the present status of the container's process: what it told, if it is not `expected`.
-Status Expect(const std::string& heard, std::string_view expected) {
-  if (heard == expected) return base::Ok();
-  if (std::optional<Error> error = ParseStartError(heard)) return *std::move(error);
-  return base::Internal("the container's process was killed while it was being made");
-}
-
 // `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
 Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(""));
-  RETURN_IF_ERROR(CheckImplemented(bundle.spec));
   ASSIGN_OR_RETURN(const Streams streams, OpenStreams(bundle.spec));
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
   RETURN_IF_ERROR(CheckSurroundings(proc.get()));
+  ASSIGN_OR_RETURN(const IdMaps maps, OpenIdMaps(proc.get(), bundle.spec));
   // The container's process has left the bundle when it knows its user.
   const UniqueFd user_file(::open("/user", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!user_file) return base::ErrnoError("create the bundle's user");
+  const Setup setup{
+      .bundle = bundle, .streams = streams, .user_file = user_file.get(), .proc = proc.get(), .maps = maps};
 
+  // The container's process inherits it; in a user namespace it could not change it.
+  RETURN_IF_ERROR(SetOomScoreAdjust(proc.get(), bundle.spec.oom_score_adjust));
   uint64_t flags = CLONE_PARENT;
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.ipc, "ipc", CLONE_NEWIPC, flags));
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.uts, "uts", CLONE_NEWUTS, flags));
@@ -204,16 +321,29 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
   child.reset(ends[0]);
   UniqueFd parent(ends[1]);
-  ASSIGN_OR_RETURN(const int pid, CloneProcess(flags));
-  if (pid == 0) {
-    child.reset();
-    RunContainer(bundle, streams, user_file.get(), proc.get(), std::move(parent));
+  constexpr int kOn = 1;
+  if (::setsockopt(child.get(), SOL_SOCKET, SO_PASSCRED, &kOn, sizeof kOn) != 0) {
+    return base::ErrnoError("ask for credentials");
+  }
+  if (maps.pod) {
+    RETURN_IF_ERROR(CloneInUserNamespace(setup, flags, child, parent));
+  } else {
+    ASSIGN_OR_RETURN(const int cloned, CloneProcess(flags));
+    if (cloned == 0) {
+      child.reset();
+      RunContainer(setup, std::move(parent));
+    }
   }
   parent.reset();
+  ASSIGN_OR_RETURN(const int pid, HearFirst(child.get()));
 
   // The manager learns of its new main process while that is still at work, and has to know it before it may end.
   RETURN_IF_ERROR(notifier.Send("MAINPID=" + std::to_string(pid)));
   RETURN_IF_ERROR(Settle(notifier));
+  if (maps.pod) {
+    RETURN_IF_ERROR(MakeRootFor(setup, pid));
+    Tell(child.get(), kMounted);
+  }
   RETURN_IF_ERROR(Expect(Hear(child.get()), kReady));
   RETURN_IF_ERROR(notifier.Send("STATUS=" + std::string(kStartedStatus)));
   Tell(child.get(), "go");

@@ -5,10 +5,12 @@
 #include <linux/mount.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "nspawn/init/devices.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/process/root_path.h"
+#include "nspawn/process/user_namespace.h"
 
 namespace nspawn {
 namespace {
@@ -37,8 +40,12 @@ constexpr std::string_view kCoverableProcFiles[] = {"proc/cpuinfo", "proc/diskst
                                                     "proc/swaps",   "proc/uptime",    "proc/net/dev"};
 
 // A directory right below the root. Links are refused: /proc and its like must be where everybody looks for them.
-Result<UniqueFd> MakeTopDirectory(int root, const char* name) {
-  if (::mkdirat(root, name, 0755) != 0 && errno != EEXIST) return base::ErrnoError(std::string("make /") + name);
+Result<UniqueFd> MakeTopDirectory(int root, const char* name, Owner owner) {
+  const bool made = ::mkdirat(root, name, 0755) == 0;
+  if (!made && errno != EEXIST) return base::ErrnoError(std::string("make /") + name);
+  if (made && ::fchownat(root, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    return base::ErrnoError(std::string("give away /") + name);
+  }
   UniqueFd directory(::openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory) {
     if (errno == ENOTDIR || errno == ELOOP) {
@@ -55,11 +62,11 @@ Status MountAt(int mount, int directory, const char* name) {
   return AttachMount(mount, target.get()).Wrap(name);
 }
 
-Status MountSystem(int root, OwnFilesystems& own, HostTree& tree) {
-  ASSIGN_OR_RETURN(const UniqueFd proc, MakeTopDirectory(root, "proc"));
+Status MountSystem(int root, Owner owner, OwnFilesystems& own, HostTree& tree) {
+  ASSIGN_OR_RETURN(const UniqueFd proc, MakeTopDirectory(root, "proc", owner));
   RETURN_IF_ERROR(AttachMount(own.proc.get(), proc.get()).Wrap("/proc"));
 
-  ASSIGN_OR_RETURN(const UniqueFd dev, MakeTopDirectory(root, "dev"));
+  ASSIGN_OR_RETURN(const UniqueFd dev, MakeTopDirectory(root, "dev", owner));
   RETURN_IF_ERROR(AttachMount(own.devices.get(), dev.get()).Wrap("/dev"));
   RETURN_IF_ERROR(MountAt(own.terminals.get(), own.devices.get(), "pts"));
   RETURN_IF_ERROR(MountAt(own.message_queues.get(), own.devices.get(), "mqueue"));
@@ -70,7 +77,7 @@ Status MountSystem(int root, OwnFilesystems& own, HostTree& tree) {
     RETURN_IF_ERROR(MountAt(device.mount.get(), own.devices.get(), device.path.c_str()));
   }
 
-  ASSIGN_OR_RETURN(const UniqueFd sys, MakeTopDirectory(root, "sys"));
+  ASSIGN_OR_RETURN(const UniqueFd sys, MakeTopDirectory(root, "sys", owner));
   RETURN_IF_ERROR(AttachMount(own.sys.get(), sys.get()).Wrap("/sys"));
   return MountAt(tree.cgroup ? tree.cgroup.get() : own.cgroup.get(), own.sys.get(), "fs/cgroup");
 }
@@ -80,13 +87,13 @@ bool IsCoverable(std::string_view path) {
          std::end(kCoverableProcFiles);
 }
 
-Status MountVolume(int root, int clone, const Mount& mount) {
+Status MountVolume(int root, Owner owner, int clone, const Mount& mount) {
   struct stat source {};
   if (::fstat(clone, &source) != 0) return base::ErrnoError("stat the source");
   const PathKind kind = S_ISDIR(source.st_mode) ? PathKind::kDirectory : PathKind::kFile;
   const std::string clean = CleanPath(mount.destination);
   if (clean.empty()) return base::InvalidArgument("the root directory cannot be mounted over");
-  ASSIGN_OR_RETURN(const UniqueFd target, OpenOrCreateInRoot(root, "/" + clean, kind));
+  ASSIGN_OR_RETURN(const UniqueFd target, OpenOrCreateInRoot(root, "/" + clean, kind, owner));
   ASSIGN_OR_RETURN(const int64_t target_type, FilesystemType(target.get()));
   ASSIGN_OR_RETURN(const int64_t source_type, FilesystemType(clone));
   if (target_type == PROC_SUPER_MAGIC && !IsCoverable(clean) && !(clean == "proc" && source_type == PROC_SUPER_MAGIC)) {
@@ -113,9 +120,25 @@ Status MountVolumes(const ProcessSpec& spec, int root, HostTree& tree) {
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth[a] < depth[b]; });
   for (const size_t i : order) {
     const Mount& mount = spec.mounts[i];
-    RETURN_IF_ERROR(MountVolume(root, tree.mounts[i].get(), mount)
+    RETURN_IF_ERROR(MountVolume(root, RootOwner(spec), tree.mounts[i].get(), mount)
                         .Wrap("mount " + base::Printable(mount.source) + " at " + base::Printable(mount.destination)));
     tree.mounts[i].reset();
+  }
+  return base::Ok();
+}
+
+// The outer ones first, as they come.
+Status MountImageVolumes(const ProcessSpec& spec, int root) {
+  for (const std::string& path : spec.image_volumes) {
+    const std::string doing = "volume " + base::Printable(path) + " of the image";
+    Result<UniqueFd> target = OpenOrCreateInRoot(root, "/" + CleanPath(path), PathKind::kDirectory, RootOwner(spec));
+    if (!target.ok()) return std::move(target).error().Wrap(doing);
+    struct stat info {};
+    if (::fstat(target->get(), &info) != 0) return base::ErrnoError("stat the " + doing);
+    if (!S_ISDIR(info.st_mode)) return base::InvalidArgument(doing + ": it is not a directory");
+    Result<UniqueFd> clone = CloneMount(target->get(), "", true);
+    if (!clone.ok()) return std::move(clone).error().Wrap(doing);
+    RETURN_IF_ERROR(AttachMount(clone->get(), target->get()).Wrap(doing));
   }
   return base::Ok();
 }
@@ -187,18 +210,46 @@ Result<UniqueFd> MakeSys(const ProcessSpec& spec) {
   return NewFilesystem("sysfs", {}, kNoExecution | read_only);
 }
 
+// The pod's containers share one instance, which does not take a label as an option.
+Status LabelQueues(int queues, const std::string& label) {
+  if (label.empty()) return base::Ok();
+  const UniqueFd root(::openat(queues, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root || ::fsetxattr(root.get(), "security.selinux", label.c_str(), label.size() + 1, 0) != 0) {
+    return base::ErrnoError("label the message queues");
+  }
+  return base::Ok();
+}
+
+Result<UniqueFd> MakeTerminals(const ProcessSpec& spec, Owner owner) {
+  FilesystemOptions options = {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}};
+  // The group tty of every distribution.
+  constexpr uint32_t kTty = 5;
+  const std::optional<uint32_t> group = HasUserNamespace(spec) ? ToHostId(spec.gid_mappings, kTty) : kTty;
+  if (group) options.emplace_back("gid", std::to_string(*group));
+  ASSIGN_OR_RETURN(UniqueFd terminals, NewFilesystem("devpts", WithLabel(std::move(options), spec.selinux_mount_label),
+                                                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  if (HasUserNamespace(spec) && (::fchownat(terminals.get(), "", owner.uid, owner.gid, AT_EMPTY_PATH) != 0 ||
+                                 ::fchownat(terminals.get(), "ptmx", owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)) {
+    return base::ErrnoError("give away the terminals");
+  }
+  return terminals;
+}
+
 }  // namespace
 
 Result<OwnFilesystems> MakeFilesystems(const ProcessSpec& spec) {
   OwnFilesystems own;
   ASSIGN_OR_RETURN(own.proc, NewFilesystem("proc", {}, kNoExecution));
-  ASSIGN_OR_RETURN(own.devices, MakeDeviceTree());
-  ASSIGN_OR_RETURN(own.terminals,
-                   NewFilesystem("devpts", {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}},
-                                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  const Owner owner = RootOwner(spec);
+  ASSIGN_OR_RETURN(own.devices, MakeDeviceTree(owner, spec.selinux_mount_label));
+  ASSIGN_OR_RETURN(own.terminals, MakeTerminals(spec, owner));
   ASSIGN_OR_RETURN(own.message_queues, NewFilesystem("mqueue", {}, kNoExecution));
+  RETURN_IF_ERROR(LabelQueues(own.message_queues.get(), spec.selinux_mount_label));
   if (spec.shared_memory.kind == NamespaceTarget::Kind::kNew) {
-    ASSIGN_OR_RETURN(own.shared_memory, NewFilesystem("tmpfs", {{"mode", "1777"}, {"size", "64M"}}, kNoExecution));
+    FilesystemOptions options = {
+        {"mode", "1777"}, {"size", "64M"}, {"uid", std::to_string(owner.uid)}, {"gid", std::to_string(owner.gid)}};
+    ASSIGN_OR_RETURN(own.shared_memory,
+                     NewFilesystem("tmpfs", WithLabel(std::move(options), spec.selinux_mount_label), kNoExecution));
   }
   ASSIGN_OR_RETURN(own.sys, MakeSys(spec));
   // A privileged container gets the host's: a new mount in the first cgroup namespace would change its options.
@@ -209,7 +260,9 @@ Result<OwnFilesystems> MakeFilesystems(const ProcessSpec& spec) {
 }
 
 Status MountAll(const ProcessSpec& spec, int root, OwnFilesystems& own, HostTree& tree) {
-  RETURN_IF_ERROR(MountSystem(root, own, tree));
+  // First, so that everything else comes to lie over what an image might name.
+  RETURN_IF_ERROR(MountImageVolumes(spec, root));
+  RETURN_IF_ERROR(MountSystem(root, RootOwner(spec), own, tree));
   RETURN_IF_ERROR(MountVolumes(spec, root, tree));
   Masks masks(root, own.devices.get());
   for (const std::string& path : spec.masked_paths) {

@@ -74,9 +74,13 @@ class Names {
   int directory_;
 };
 
-// Mounts an overlay at `target`, relative to the working directory.
-Status MountOverlay(const std::string& target, unsigned long flags, const std::string& options, size_t layers) {
-  if (::mount("overlay", target.c_str(), "overlay", flags, options.c_str()) != 0) {
+// Mounts an overlay at `target`, relative to the working directory. `label` is SELinux', or empty.
+Status MountOverlay(const std::string& target, unsigned long flags, const std::string& options, size_t layers,
+                    const std::string& label) {
+  std::string all = options;
+  // The quotes are for the commas of a label's categories.
+  if (!label.empty()) all += ",context=\"" + label + "\"";
+  if (::mount("overlay", target.c_str(), "overlay", flags, all.c_str()) != 0) {
     return base::ErrnoError("mount the overlay of " + std::to_string(layers) + " layers");
   }
   return base::Ok();
@@ -84,14 +88,14 @@ Status MountOverlay(const std::string& target, unsigned long flags, const std::s
 
 // `number` tells volumes apart.
 Result<UniqueFd> MountImageVolume(const Names& names, const Mount& mount, const std::vector<std::string>& layers,
-                                  size_t number) {
+                                  size_t number, const std::string& label) {
   std::string name = "v" + std::to_string(number);
   RETURN_IF_ERROR(names.MakeDirectory(name));
   ASSIGN_OR_RETURN(std::string options, names.LowerOption(layers, name + "-"));
   // An overlay without a writable layer needs two others; and in a layer by itself whiteouts would be seen.
   options += ":";
   options += Names::kEmpty;
-  RETURN_IF_ERROR(MountOverlay(name, MS_RDONLY | MS_NODEV, options, layers.size()));
+  RETURN_IF_ERROR(MountOverlay(name, MS_RDONLY | MS_NODEV, options, layers.size(), label));
   const UniqueFd root(::open(name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return base::ErrnoError("open the volume");
   Result<UniqueFd> source = base::OpenInRoot(root.get(), "/" + mount.image_sub_path, O_PATH);
@@ -125,7 +129,7 @@ Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree) {
   for (size_t i = 0; i < tree.image_layers.size(); ++i) {
     if (tree.image_layers[i].empty()) continue;
     const Mount& mount = spec.mounts[i];
-    Result<UniqueFd> volume = MountImageVolume(names, mount, tree.image_layers[i], i);
+    Result<UniqueFd> volume = MountImageVolume(names, mount, tree.image_layers[i], i, spec.selinux_mount_label);
     if (!volume.ok()) {
       return std::move(volume).Wrap("mount image " + base::Printable(mount.source) + " at " +
                                     base::Printable(mount.destination));
@@ -137,7 +141,8 @@ Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree) {
   RETURN_IF_ERROR(names.Link("w/" + tree.upper_directory, "upper"));
   RETURN_IF_ERROR(names.Link("w/" + tree.work_directory, "work"));
   ASSIGN_OR_RETURN(const std::string lower, names.LowerOption(tree.layer_directories, ""));
-  RETURN_IF_ERROR(MountOverlay(kMountPoint, 0, "upperdir=upper,workdir=work,index=off,metacopy=off," + lower, layers)
+  RETURN_IF_ERROR(MountOverlay(kMountPoint, 0, "upperdir=upper,workdir=work,index=off,metacopy=off," + lower, layers,
+                               spec.selinux_mount_label)
                       .Wrap("root filesystem"));
   UniqueFd root(::open(kMountPoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return base::ErrnoError("open the root filesystem");

@@ -263,6 +263,14 @@ Status SetAppArmorProfile(int proc, const std::string& profile) {
   return std::move(written).Wrap(doing);
 }
 
+Status SetSelinuxLabel(int proc, const std::string& label) {
+  if (label.empty()) return base::Ok();
+  const std::string doing = "apply the SELinux label " + base::Printable(label, 256);
+  const UniqueFd file(::openat(proc, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC));
+  if (!file) return base::ErrnoError(doing);
+  return base::WriteAll(file.get(), label).Wrap(doing);
+}
+
 Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,
                   const std::vector<std::string>& environment) {
   ::execve(path.c_str(), Pointers(arguments).data(), Pointers(environment).data());

@@ -34,6 +34,9 @@ base::Status SetOomScoreAdjust(int proc, int value);
 // Asks AppArmor to confine the program that is executed next. No error for an empty profile.
 base::Status SetAppArmorProfile(int proc, const std::string& profile);
 
+// Asks SELinux to run the program that is executed next under a label. No error for an empty one.
+base::Status SetSelinuxLabel(int proc, const std::string& label);
+
 // Executes a file, with argv and the environment complete. Returns only when that failed, with an error as Execute().
 base::Error ExecuteFile(const std::string& path, const std::vector<std::string>& arguments,
                         const std::vector<std::string>& environment);

@@ -36,6 +36,11 @@ base::Error ContextError(int context, const std::string& doing) {
 
 }  // namespace
 
+FilesystemOptions WithLabel(FilesystemOptions options, const std::string& label) {
+  if (!label.empty()) options.emplace_back("context", label);
+  return options;
+}
+
 Result<UniqueFd> NewFilesystem(const std::string& type, const FilesystemOptions& options, uint64_t attributes) {
   const std::string doing = "mount a new " + type;
   const UniqueFd context(static_cast<int>(::syscall(SYS_fsopen, type.c_str(), FSOPEN_CLOEXEC)));

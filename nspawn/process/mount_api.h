@@ -16,6 +16,9 @@ namespace nspawn {
 
 using FilesystemOptions = std::vector<std::pair<std::string, std::string>>;  // an empty value is a flag
 
+// The options with SELinux' label for all files of the file system, unless that is empty.
+FilesystemOptions WithLabel(FilesystemOptions options, const std::string& label);
+
 // A new instance of a file system, detached. `attributes` are MOUNT_ATTR_* of mount_setattr(2). An error holds what the
 // file system itself has to say.
 base::Result<base::UniqueFd> NewFilesystem(const std::string& type, const FilesystemOptions& options,

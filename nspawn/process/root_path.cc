@@ -36,13 +36,19 @@ void PushParts(std::string_view path, std::vector<std::string>& todo) {
   }
 }
 
-Result<UniqueFd> MakeEntry(int parent, const std::string& name, PathKind kind) {
+Result<UniqueFd> MakeEntry(int parent, const std::string& name, PathKind kind, Owner owner) {
+  bool made = true;
   if (kind == PathKind::kDirectory) {
-    if (::mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST)
-      return base::ErrnoError("make directory " + name);
+    made = ::mkdirat(parent, name.c_str(), 0755) == 0;
+    if (!made && errno != EEXIST) return base::ErrnoError("make directory " + name);
   } else {
     const UniqueFd file(::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!file && errno != EEXIST) return base::ErrnoError("make file " + name);
+    made = static_cast<bool>(file);
+    if (!made && errno != EEXIST) return base::ErrnoError("make file " + name);
+  }
+  const bool other = owner.uid != 0 || owner.gid != 0;
+  if (made && other && ::fchownat(parent, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    return base::ErrnoError("give away " + name);
   }
   UniqueFd entry(::openat(parent, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!entry) return base::ErrnoError("open " + name);
@@ -50,7 +56,7 @@ Result<UniqueFd> MakeEntry(int parent, const std::string& name, PathKind kind) {
 }
 
 // Walks `path` part by part. `done` never holds a symbolic link, so ".." may be taken off by text.
-Result<UniqueFd> Walk(int root, const std::string& path, PathKind kind) {
+Result<UniqueFd> Walk(int root, const std::string& path, PathKind kind, Owner owner) {
   std::vector<std::string> done;
   std::vector<std::string> todo;
   PushParts(path, todo);
@@ -68,7 +74,7 @@ Result<UniqueFd> Walk(int root, const std::string& path, PathKind kind) {
     Result<UniqueFd> next = base::OpenInRoot(root, Join(done), O_PATH | O_NOFOLLOW);
     if (!next.ok()) {
       if (next.error().number() != ENOENT) return next;
-      next = MakeEntry(at.get(), part, todo.empty() ? kind : PathKind::kDirectory);
+      next = MakeEntry(at.get(), part, todo.empty() ? kind : PathKind::kDirectory, owner);
       if (!next.ok()) return next;
     }
     struct stat info {};
@@ -94,10 +100,10 @@ Result<UniqueFd> Walk(int root, const std::string& path, PathKind kind) {
 
 }  // namespace
 
-Result<UniqueFd> OpenOrCreateInRoot(int root, const std::string& path, PathKind kind) {
+Result<UniqueFd> OpenOrCreateInRoot(int root, const std::string& path, PathKind kind, Owner owner) {
   Result<UniqueFd> found = base::OpenInRoot(root, path, O_PATH);
   if (found.ok() || found.error().number() != ENOENT) return found;
-  return Walk(root, path, kind).Wrap("make " + path + " inside the root filesystem");
+  return Walk(root, path, kind, owner).Wrap("make " + path + " inside the root filesystem");
 }
 
 std::string CleanPath(std::string_view path) {

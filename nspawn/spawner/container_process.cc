@@ -16,6 +16,7 @@
 #include "nspawn/process/namespaces.h"
 #include "nspawn/process/terminal.h"
 #include "nspawn/process/user.h"
+#include "nspawn/process/user_namespace.h"
 #include "nspawn/process_spec.h"
 
 namespace nspawn {
@@ -57,6 +58,17 @@ Error Gone(int pid) {
   return {Code::kFailedPrecondition, "the container's process " + std::to_string(pid) + " is not running"};
 }
 
+// Gives the pipes of the process to its user, before the user namespace is joined in which nobody could.
+Status GiveStreams(int proc, const SpawnRequest& request, const ProcessSpec& spec) {
+  const UniqueFd root(
+      ::openat(proc, (std::to_string(request.pid) + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return Gone(request.pid);
+  ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), spec.user));
+  RETURN_IF_ERROR(CheckMapped(spec, identity));
+  for (const int fd : {0, 1, 2}) RETURN_IF_ERROR(GivePipe(spec, identity, fd));
+  return base::Ok();
+}
+
 }  // namespace
 
 Result<ContainerHandles> FindContainer(int proc, const SpawnRequest& request) {
@@ -94,11 +106,16 @@ Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerH
       (void)::setrlimit(static_cast<__rlimit_resource>(resource), &container.limits[static_cast<size_t>(resource)]);
     }
     RETURN_IF_ERROR(SetOomScoreAdjust(proc, bundle.spec.oom_score_adjust));
-    constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
-    if (::setns(container.process.get(), kNamespaces) != 0) {
+    int namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+    if (HasUserNamespace(bundle.spec)) {
+      RETURN_IF_ERROR(GiveStreams(proc, request, bundle.spec));
+      namespaces |= CLONE_NEWUSER;
+    }
+    if (::setns(container.process.get(), namespaces) != 0) {
       if (errno == ESRCH) return Gone(request.pid);
       return base::ErrnoError("join the container's namespaces");
     }
+    if (HasUserNamespace(bundle.spec)) RETURN_IF_ERROR(BecomeRootInside());
     const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) return base::ErrnoError("open the container's root");
     if (request.terminal) {
@@ -108,6 +125,7 @@ Error ExecuteInContainer(int proc, const SpawnRequest& request, const ContainerH
     }
     ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), bundle.spec.user));
     RETURN_IF_ERROR(SetAppArmorProfile(proc, bundle.spec.apparmor_profile));
+    RETURN_IF_ERROR(SetSelinuxLabel(proc, bundle.spec.selinux_process_label));
     return Execute({.spec = bundle.spec,
                     .identity = identity,
                     .arguments = request.arguments,

@@ -7,11 +7,14 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
@@ -70,6 +73,39 @@ class NamespacesTest : public testing::Test {
   Namespaces namespaces_{directory_};
   size_t mounts_before_ = 0;
 };
+
+TEST_F(NamespacesTest, TheNamespaceOfAProcessIsPinned) {
+  int ready[2];
+  ASSERT_EQ(::pipe2(ready, O_CLOEXEC), 0);
+  const pid_t process = ::fork();
+  if (process == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::unshare(CLONE_NEWNET) == 0) (void)!::write(ready[1], "x", 1);
+    while (true) ::pause();
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  const auto path = namespaces_.Pin("cri-1", process, {{"net.ipv4.ip_forward", "1"}});
+  struct stat its {};
+  ASSERT_EQ(::stat(("/proc/" + std::to_string(process) + "/ns/net").c_str(), &its), 0);
+  ::kill(process, SIGKILL);
+  ::waitpid(process, nullptr, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+  ASSERT_TRUE(path.ok()) << path.error().message();
+  EXPECT_EQ(*path, directory_ + "/cri-1");
+  EXPECT_TRUE(IsPinned(*path));
+  struct stat pinned {};
+  ASSERT_EQ(::stat(path->c_str(), &pinned), 0);
+  EXPECT_EQ(pinned.st_ino, its.st_ino);
+  InNamespace(*path, [] { EXPECT_EQ(*base::ReadFile("/proc/sys/net/ipv4/ip_forward", 10), "1\n"); });
+}
+
+TEST_F(NamespacesTest, TheHostsNamespaceIsNotPinned) {
+  EXPECT_FALSE(namespaces_.Pin("cri-1", ::getpid(), {}).ok());
+  EXPECT_FALSE(namespaces_.Pin("cri-1", 1 << 30, {}).ok());
+  EXPECT_THAT(*namespaces_.List(""), IsEmpty());
+}
 
 TEST_F(NamespacesTest, ANamespaceIsPinnedWithItsLoopbackUp) {
   const auto path = namespaces_.Create("cri-1", {});

@@ -93,12 +93,16 @@ TEST_F(Spec, DefaultsAreConfined) {
 }
 
 TEST_F(Spec, NothingIsMaskedInAPodWithItsOwnUsersUnlessItSaysSo) {
-  sandbox_.mutable_config()
-      ->mutable_linux()
-      ->mutable_security_context()
-      ->mutable_namespace_options()
-      ->mutable_userns_options()
-      ->set_mode(v1::POD);
+  auto& users = *security().mutable_namespace_options()->mutable_userns_options();
+  users.set_mode(v1::POD);
+  auto* mapping = users.add_uids();
+  mapping->set_host_id(200000);
+  mapping->set_length(65536);
+  *users.add_gids() = *mapping;
+  *sandbox_.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options() =
+      security().namespace_options();
+  sandbox_.set_user_namespace(4);
+  ASSERT_TRUE(Make().ok()) << Make().error().message();
   EXPECT_TRUE(Make()->process.masked_paths.empty());
   EXPECT_TRUE(Make()->process.read_only_paths.empty());
   security().add_masked_paths("/proc/keys");
@@ -196,6 +200,53 @@ TEST_F(Spec, RecursiveReadOnlyNeedsReadonlyAndPrivatePropagation) {
   mount->set_readonly(true);
   EXPECT_TRUE(Make().ok());
   mount->set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
+  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
+}
+
+TEST_F(Spec, VolumesOfTheImageGiveWayToMounts) {
+  image_.config.volumes = {"/data/", "/var//lib/x", "/taken", "/", "relative", "/data"};
+  auto* mount = config().add_mounts();
+  mount->set_container_path("/taken/");
+  mount->set_host_path("/tmp");
+  EXPECT_THAT(Make()->process.image_volumes, ElementsAre("/data", "/var/lib/x"));
+}
+
+TEST_F(Spec, IdMappingsOfMountsComeInPairs) {
+  auto* mount = config().add_mounts();
+  mount->set_container_path("/data");
+  mount->set_host_path("/tmp");
+  auto* mapping = mount->add_uidmappings();
+  mapping->set_host_id(1000);
+  mapping->set_length(10);
+  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
+  *mount->add_gidmappings() = *mapping;
+  ASSERT_TRUE(Make().ok());
+  EXPECT_EQ(Make()->process.mounts.back().uid_mappings.front().host_id, 1000u);
+  mount->mutable_gidmappings(0)->set_length(0);
+  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
+}
+
+TEST_F(Spec, AContainerIsInTheUserNamespaceOfItsPod) {
+  EXPECT_EQ(Make()->process.user_namespace.kind, nspawn::NamespaceTarget::Kind::kHost);
+  auto& users = *security().mutable_namespace_options()->mutable_userns_options();
+  users.set_mode(v1::POD);
+  auto* mapping = users.add_uids();
+  mapping->set_host_id(200000);
+  mapping->set_length(65536);
+  *users.add_gids() = *mapping;
+  EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
+  *sandbox_.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options() =
+      security().namespace_options();
+  sandbox_.set_user_namespace(4);
+  const auto spec = Make();
+  ASSERT_TRUE(spec.ok()) << spec.error().message();
+  EXPECT_EQ(spec->process.user_namespace.pid, 100);
+  EXPECT_EQ(spec->process.user_namespace.inode, 4u);
+  EXPECT_EQ(spec->process.uid_mappings.front().host_id, 200000u);
+  auto* mount = config().add_mounts();
+  mount->set_container_path("/data");
+  mount->set_host_path("/tmp");
+  mount->set_propagation(v1::PROPAGATION_BIDIRECTIONAL);
   EXPECT_EQ(Make().error().code(), base::Code::kInvalidArgument);
 }
 

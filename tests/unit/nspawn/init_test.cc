@@ -168,8 +168,12 @@ class Init : public testing::Test {
       init_ended = ::waitpid(init, &outcome.init_status, WNOHANG) == init;
     }
     EXPECT_TRUE(init_ended);
-    // The container's process is a child of this test, though of another number here.
+    // Children of this test, though of other numbers here: the process that joined a user namespace for a moment, and
+    // the container's.
     if (outcome.pid > 0) {
+      if (spec_.user_namespace.kind == NamespaceTarget::Kind::kJoin) {
+        EXPECT_GT(::waitpid(-1, nullptr, 0), 0);
+      }
       EXPECT_GT(::waitpid(-1, &outcome.status, 0), 0) << "the container's process is no child";
     }
     outcome.output = Drain(output_.get());
@@ -407,11 +411,6 @@ TEST_F(Init, SaysWhatWentWrongAndLeavesNothing) {
   EXPECT_EQ(failure({"sh"}),
             "error NotFound: mount /no/such/source at /x: open /no/such/source: No such file or directory");
   spec_.mounts.clear();
-  spec_.mounts.emplace_back().source = directory_.path();
-  spec_.mounts.back().destination = "/x";
-  spec_.mounts.back().uid_mappings = {{0, 0, 1}};
-  EXPECT_EQ(ParseStartError(failure({"sh"}))->code(), Code::kUnimplemented);
-  spec_.mounts.clear();
   spec_.pid = {.kind = NamespaceTarget::Kind::kJoin, .pid = 1, .inode = 1};
   EXPECT_EQ(failure({"sh"}), "error FailedPrecondition: the process 1, whose pid namespace is to be joined, is gone");
   spec_.pid = {};
@@ -500,6 +499,84 @@ TEST_F(Init, TheProgramOfInitCannotBeWrittenToFromInside) {
   EXPECT_NE(outcome.error.find("there is no $NOTIFY_SOCKET"), std::string::npos) << outcome.error;
 }
 
+// The number that a process of this test has in the PID namespace that init runs in.
+int NumberInside(pid_t pid) {
+  const std::string status = *base::ReadFile("/proc/" + std::to_string(pid) + "/status", 10000);
+  const size_t line = status.find("NSpid:");
+  return std::stoi(status.substr(status.find_last_of('\t', status.find('\n', line))));
+}
+
+uint64_t NamespaceInode(pid_t pid, const std::string& kind) {
+  struct stat info {};
+  EXPECT_EQ(::stat(("/proc/" + std::to_string(pid) + "/ns/" + kind).c_str(), &info), 0);
+  return info.st_ino;
+}
+
+TEST_F(Init, JoinsAUserNamespaceThatMapsTheLayers) {
+  const pid_t pod = ::fork();
+  if (pod == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) != 0) ::_exit(1);
+    (void)base::WriteFileAtomic(directory_.path() + "/made", "");
+    while (true) ::pause();
+  }
+  while (!fs::exists(directory_.path() + "/made")) ::usleep(1000);
+  for (const char* map : {"/uid_map", "/gid_map"}) {
+    const base::UniqueFd file(::open(("/proc/" + std::to_string(pod) + map).c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_TRUE(base::WriteAll(file.get(), "0 200000 65536\n").ok());
+  }
+  const auto join = [&](const char* kind) {
+    return NamespaceTarget{NamespaceTarget::Kind::kJoin, NumberInside(pod), NamespaceInode(pod, kind)};
+  };
+  ASSERT_EQ(::chown((directory_.path() + "/layers/second/etc/name").c_str(), 1000, 1000), 0);
+  ASSERT_EQ(::chown(spec_.upper_directory.c_str(), 200000, 200000), 0);
+  fs::create_directories(directory_.path() + "/volume");
+  ASSERT_EQ(::chown((directory_.path() + "/volume").c_str(), 1000, 1000), 0);
+  spec_.user_namespace = join("user");
+  spec_.uts = join("uts");
+  spec_.ipc = join("ipc");
+  spec_.uid_mappings = spec_.gid_mappings = {{200000, 0, 65536}};
+  spec_.user.name = "web";
+  spec_.working_directory = "/made/for/it";
+  Mount volume;
+  volume.source = directory_.path() + "/volume";
+  volume.destination = "/volume";
+  volume.uid_mappings = volume.gid_mappings = spec_.uid_mappings;
+  spec_.mounts = {volume, volume};
+  spec_.mounts.back().destination = "/other";
+  spec_.mounts.back().uid_mappings = spec_.mounts.back().gid_mappings = {{200500, 1000, 1}};
+  spec_.mounts.push_back(volume);
+  spec_.mounts.back().destination = "/plain";
+  spec_.mounts.back().uid_mappings = spec_.mounts.back().gid_mappings = {};
+  EXPECT_EQ(Output("read a b c < /proc/self/uid_map; echo $$ $a $b $c; [ -O /etc/name ] && echo mine; "
+                   "[ -O /volume ] && echo mapped; [ -O /other ] || echo otherwise; [ -O /plain ] || echo plain; "
+                   "echo new > /etc/name; echo x > /volume/file; echo x 2>/dev/null > /plain/x || echo refused; "
+                   "echo again > /dev/stderr; pwd"),
+            "1 0 200000 65536\nmine\nmapped\notherwise\nplain\nrefused\n/made/for/it\nagain\n");
+  struct stat info {};
+  ASSERT_EQ(::stat((spec_.upper_directory + "/etc/name").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 201000U);
+  ASSERT_EQ(::stat((spec_.upper_directory + "/made").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 200000U);
+  ASSERT_EQ(::stat((directory_.path() + "/volume/file").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 1000U);
+  EXPECT_EQ(*base::ReadFile(bundle_ + "/user", 100), "1000 1000 1000\n");
+
+  spec_.user.name = "70000";
+  EXPECT_EQ(Output("true"), "error InvalidArgument: user 70000 lies outside of what the pod's user namespace maps");
+  ::kill(pod, SIGKILL);
+  ::waitpid(pod, nullptr, 0);
+}
+
+TEST_F(Init, AFileSystemThatCannotMapIdsIsNamed) {
+  spec_.mounts.emplace_back().source = "/sys";
+  spec_.mounts.back().destination = "/x";
+  spec_.mounts.back().uid_mappings = spec_.mounts.back().gid_mappings = {{1000, 0, 1}};
+  EXPECT_EQ(Output("true"),
+            "error FailedPrecondition: mount /sys at /x: its file system (sysfs) does not support id-mapped mounts on "
+            "this kernel");
+}
+
 TEST_F(Init, JoinsTheNamespacesOfAnotherProcess) {
   const pid_t pod = ::fork();
   if (pod == 0) {
@@ -514,17 +591,9 @@ TEST_F(Init, JoinsTheNamespacesOfAnotherProcess) {
     while (true) ::pause();
   }
   while (!fs::exists(directory_.path() + "/made")) ::usleep(1000);
-  const auto inode = [pod](const std::string& kind) {
-    struct stat info {};
-    EXPECT_EQ(::stat(("/proc/" + std::to_string(pod) + "/ns/" + kind).c_str(), &info), 0);
-    return static_cast<uint64_t>(info.st_ino);
-  };
-  // Its number in the namespace that init is in.
-  const std::string status = *base::ReadFile("/proc/" + std::to_string(pod) + "/status", 10000);
-  const size_t line = status.find("NSpid:");
-  const int number = std::stoi(status.substr(status.find_last_of('\t', status.find('\n', line))));
-  spec_.uts = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = inode("uts")};
-  spec_.ipc = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = inode("ipc")};
+  const int number = NumberInside(pod);
+  spec_.uts = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = NamespaceInode(pod, "uts")};
+  spec_.ipc = {.kind = NamespaceTarget::Kind::kJoin, .pid = number, .inode = NamespaceInode(pod, "ipc")};
   spec_.shared_memory = spec_.ipc;
   spec_.sysctls = {{"kernel.shm_rmid_forced", "1"}};
   EXPECT_EQ(Output("read n < /proc/sys/kernel/hostname; echo $n; read l < /dev/shm/shared; echo $l; read r < "

@@ -55,7 +55,8 @@ class MachineTest : public testing::Test {
     ASSERT_TRUE(base::WriteFileAtomic(task + "/children", children).ok());
     const std::string namespaces = options_.proc_root + "/200/ns";
     ASSERT_TRUE(base::MakeDirectories(namespaces).ok());
-    for (const char* kind : {"/pid", "/ipc", "/uts"}) ASSERT_TRUE(base::WriteFileAtomic(namespaces + kind, "").ok());
+    for (const char* kind : {"/pid", "/ipc", "/uts", "/user"})
+      ASSERT_TRUE(base::WriteFileAtomic(namespaces + kind, "").ok());
   }
 
   void Restart() {
@@ -116,6 +117,30 @@ TEST_F(MachineTest, StartGivesTheLeaderAndItsNamespaces) {
                     Contains(Setting{"CollectMode", std::string("inactive-or-failed")})));
   EXPECT_THAT(StartedEnvironment(), Contains("SYSTEMD_SECCOMP=0"));
   EXPECT_EQ(machines_->Find(spec.name)->leader, 200);
+}
+
+TEST_F(MachineTest, AUserNamespaceComesWithANetworkNamespace) {
+  MachineSpec spec = Spec();
+  spec.network_namespace.clear();
+  spec.user_namespace = IdMapping{.host_id = 200000, .container_id = 0, .length = 65536};
+  const auto machine = machines_->Start(spec);
+  ASSERT_TRUE(machine.ok()) << machine.error().message();
+  EXPECT_NE(machine->user_namespace, 0U);
+  EXPECT_THAT(StartedCommand(), AllOf(Contains("--private-users=200000:65536"), Contains("--private-network"),
+                                      Contains("--private-users-ownership=off")));
+  EXPECT_THAT(StartedCommand(), Not(Contains(HasSubstr("--network-namespace-path"))));
+}
+
+TEST_F(MachineTest, AUserNamespaceIsSharedWithNoOther) {
+  MachineSpec spec = Spec();
+  spec.user_namespace = IdMapping{.host_id = 200000, .container_id = 0, .length = 65536};
+  EXPECT_EQ(machines_->Start(spec).error().code(), Code::kInvalidArgument);
+  spec.network_namespace.clear();
+  spec.host_pid = true;
+  EXPECT_EQ(machines_->Start(spec).error().code(), Code::kInvalidArgument);
+  spec.host_pid = false;
+  spec.user_namespace->container_id = 1;
+  EXPECT_EQ(machines_->Start(spec).error().code(), Code::kInvalidArgument);
 }
 
 TEST_F(MachineTest, IdsThatAreNoUuidsAreMadeIntoOneAlwaysTheSame) {

@@ -75,6 +75,27 @@ class Mounts : public testing::Test {
   ProcessSpec spec_;
 };
 
+TEST_F(Mounts, VolumesOfTheImageStayWritableUnderAReadOnlyRoot) {
+  fs::create_directories(image_ + "/data/inner");
+  ASSERT_TRUE(base::WriteFileAtomic(image_ + "/data/file", "content").ok());
+  spec_.image_volumes = {"/data", "/data/inner", "/made/here", "/proc/x"};
+  const base::Status mounted = MountIt();
+  ASSERT_TRUE(mounted.ok()) << mounted.error().message();
+  ASSERT_TRUE(ChangeMount(root_.get(), MOUNT_ATTR_RDONLY, 0, false).ok());
+  EXPECT_TRUE(IsReadOnly("/etc"));
+  EXPECT_FALSE(IsReadOnly("/data"));
+  EXPECT_FALSE(IsReadOnly("/data/inner"));
+  EXPECT_FALSE(IsReadOnly("/made/here"));
+  EXPECT_EQ(Content("/data/file"), "content");
+  EXPECT_EQ(TypeOf("/proc"), PROC_SUPER_MAGIC);
+}
+
+TEST_F(Mounts, AVolumeOfTheImageThatIsAFileIsRefused) {
+  ASSERT_TRUE(base::WriteFileAtomic(image_ + "/file", "").ok());
+  spec_.image_volumes = {"/file"};
+  EXPECT_EQ(MountIt().error().code(), Code::kInvalidArgument);
+}
+
 TEST_F(Mounts, EveryContainerHasTheUsualFilesystems) {
   const base::Status mounted = MountIt();
   ASSERT_TRUE(mounted.ok()) << mounted.error().message();

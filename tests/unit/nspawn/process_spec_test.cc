@@ -26,6 +26,7 @@ ProcessSpec FullSpec() {
   spec.upper_directory = "/u";
   spec.work_directory = "/w";
   spec.read_only_root = true;
+  spec.image_volumes = {"/data", "/more"};
   spec.mounts.push_back({.source = "/a",
                          .destination = "/b",
                          .read_only = true,
@@ -57,6 +58,9 @@ ProcessSpec FullSpec() {
   spec.sysctls = {{"net.ipv4.ip_forward", "1"}, {"kernel.shmmax", "2 3"}};
   spec.pid = {.kind = NamespaceTarget::Kind::kJoin, .pid = 12, .inode = 4026531836};
   spec.ipc = {.kind = NamespaceTarget::Kind::kHost};
+  spec.user_namespace = {.kind = NamespaceTarget::Kind::kJoin, .pid = 12, .inode = 4026531837};
+  spec.uid_mappings = {{1000, 0, 65536}};
+  spec.gid_mappings = {{2000, 0, 65536}};
   spec.capabilities = {.bounding = ~0ULL, .permitted = 2, .inheritable = 3, .ambient = 4};
   spec.no_new_privileges = true;
   spec.seccomp = true;
