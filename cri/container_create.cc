@@ -5,8 +5,11 @@
 #include <map>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cri/checkpoint_archive.h"
+#include "cri/container_restore.h"
 #include "cri/container_spec.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -63,8 +66,29 @@ base::Result<std::map<int, image::Image>> FindVolumeImages(const Runtime& runtim
   return images;
 }
 
+// Whatever fails before there is a record leaves nothing in the container's directory: a checkpoint is unpacked there.
+struct Leftovers {
+  const Runtime& runtime;
+  const std::string id;
+  Leftovers(const Runtime& runtime_in, std::string id_in) : runtime(runtime_in), id(std::move(id_in)) {}
+  Leftovers(const Leftovers&) = delete;
+  Leftovers& operator=(const Leftovers&) = delete;
+  ~Leftovers() {
+    if (!runtime.containers.Get(id)) (void)base::RemoveTree(runtime.containers.Directory(id));
+  }
+};
+
+// What the container is made from: an image of the store, or the checkpoint of another container.
+base::Result<Restoration> FindSource(const Runtime& runtime, const std::string& id, const std::string& name) {
+  if (IsCheckpoint(name)) return PrepareRestore(runtime, id, name);
+  ASSIGN_OR_RETURN(const auto image, runtime.parts.images.Find(name));
+  if (!image) return base::NotFound("image \"" + name + "\" not found; pull it first");
+  return Restoration{*image, {}};
+}
+
 base::Status Create(Runtime& runtime, const ContainerRecord& record, const SandboxRecord& sandbox,
-                    const image::Image& image, std::map<int, image::Image> image_volumes) {
+                    const image::Image& image, std::map<int, image::Image> image_volumes,
+                    const nspawn::Restore& restore) {
   RETURN_IF_ERROR(runtime.parts.images.Hold(image.id, record.id()));
   for (const std::string& id : record.volume_image_ids()) {
     RETURN_IF_ERROR(runtime.parts.images.Hold(id, record.id()));
@@ -81,8 +105,10 @@ base::Status Create(Runtime& runtime, const ContainerRecord& record, const Sandb
                                  runtime.config.cdi_directories,
                                  runtime.parts.apparmor.IsEnabled() ? &runtime.parts.apparmor : nullptr};
   ASSIGN_OR_RETURN(const nspawn::ContainerSpec spec, MakeContainerSpec(sources));
+  RETURN_IF_ERROR(CheckRestore(restore, spec.process));
   RETURN_IF_ERROR(runtime.containers.Insert(record));
   RETURN_IF_ERROR(runtime.parts.containers.Create(spec));
+  RETURN_IF_ERROR(WriteRestore(runtime, record.name(), restore));
   return runtime.containers.Update(record.id(), [](ContainerRecord& container) {
     container.set_state(ContainerRecord::CREATED);
     return true;
@@ -121,28 +147,28 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
                                               "\" and attempt " + std::to_string(metadata.attempt()) + " already"};
     }
 
-    ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(config.image().image()));
-    if (!image) return base::NotFound("image \"" + config.image().image() + "\" not found; pull it first");
-
     ContainerRecord record;
     record.set_id(base::RandomHex(32));
+    const Leftovers leftovers{runtime_, record.id()};
+    ASSIGN_OR_RETURN(Restoration source, FindSource(runtime_, record.id(), config.image().image()));
+    const image::Image& image = source.image;
     record.set_sandbox_id(sandbox->id());
     *record.mutable_config() = config;
     const v1::PodSandboxMetadata& pod = sandbox->config().metadata();
     record.set_name(nspawn::ReadableName({pod.namespace_(), pod.name(), config.metadata().name()}, record.id()));
     record.set_created_at(base::NowNanoseconds());
     record.set_state(ContainerRecord::CREATING);
-    record.set_image_id(image->id);
-    record.set_image_ref(ReferenceOf(*image));
+    record.set_image_id(image.id);
+    record.set_image_ref(ReferenceOf(image));
     ASSIGN_OR_RETURN(*record.mutable_log_path(), LogPathOf(sandbox->config(), config));
     *record.mutable_resources() = config.linux().resources();
-    record.set_stop_signal(StopSignalOf(config, image->config));
+    record.set_stop_signal(StopSignalOf(config, image.config));
 
     ASSIGN_OR_RETURN(auto image_volumes, FindVolumeImages(runtime_, config));
     for (const auto& [index, volume] : image_volumes) record.add_volume_image_ids(volume.id);
 
     base::AddLogField("CRI_CONTAINER_ID", record.id());
-    base::Status created = Create(runtime_, record, *sandbox, *image, std::move(image_volumes));
+    base::Status created = Create(runtime_, record, *sandbox, image, std::move(image_volumes), source.restore);
     if (!created.ok()) {
       const base::Status undone = runtime_.RemoveContainer(record.id());
       if (!undone.ok()) base::Log(base::LogLevel::kError, "undo a failed CreateContainer: " + undone.error().message());

@@ -23,8 +23,8 @@ using base::InvalidArgument;
 
 constexpr char kDefaultPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// Kept from a container that names none itself: what tells about or changes the host. The kubelet names them, and nothing
-// for procMount: Unmasked, which it allows only to pods with a user namespace of their own.
+// Kept from a container that names none itself: what tells about or changes the host. The kubelet names them, and
+// nothing for procMount: Unmasked, which it allows only to pods with a user namespace of their own.
 constexpr const char* kMaskedPaths[] = {"/proc/acpi",
                                         "/proc/asound",
                                         "/proc/interrupts",

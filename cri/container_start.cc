@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cri/container_restore.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -46,6 +47,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const 
       return {base::Code::kFailedPrecondition, "pod sandbox " + record->sandbox_id() + " is not ready"};
     }
     base::Status started = Start(runtime_, *record);
+    ForgetRestore(runtime_, record->id());
     if (started.ok()) return started;
 
     runtime_.parts.logs.Close(record->name(), /*grace_milliseconds=*/0);

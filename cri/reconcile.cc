@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cri/container_restore.h"
 #include "cri/runtime.h"
 
 namespace cri {
@@ -71,6 +72,7 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
   }
   if (record.state() == ContainerRecord::EXITED) return base::Ok();
   if (unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
+    ForgetRestore(*this, record.id());
     // The output that waited while the daemon was away is written before the exit is recorded.
     LogFailure(parts.logs.Open(LogTargetOf(record)));
     if (unit->state == nspawn::Container::State::kExited) RecordExit(record.id(), unit->exit);

@@ -1,5 +1,5 @@
 // The CRI RuntimeService. Each method is defined in the file that has its name: RunPodSandbox in sandbox_run.cc,
-// CreateContainer in container_create.cc and so on; those that are not there yet, in unimplemented.cc.
+// CreateContainer in container_create.cc and so on.
 #pragma once
 
 #include "cri/runtime.h"

@@ -7,6 +7,7 @@
 //   stdout, stderr                 FIFOs of the container's output
 //   stdin                          FIFO of its input, if it has one: see container_input.h
 //   console                        socket at which the daemon takes its terminal, if it has one: see console.h
+//   restore                        what it is made from, if it is restored from a checkpoint: see criu.h
 //   rootfs/                        where init mounts the container's root filesystem
 //   stop-signal, cgroup            how it is stopped, and resources that systemd has no setting for
 //   user                           whom its program runs as, written by init

@@ -2,7 +2,8 @@
 //
 // It runs with all privileges in the mount namespace that systemd made for the unit, where the bundle is the root. It
 // makes the container around a new process, which becomes the container's program and a child of the service
-// manager, tells the manager that this is the unit's main process, and exits: nothing of it stays.
+// manager, tells the manager that this is the unit's main process, and exits: nothing of it stays. A container that is
+// restored from a checkpoint is made by criu instead: see restore.h.
 //
 // What the bundle holds for it: "spec" (Encode() of process_spec.h), "seccomp" (a filter's instructions, when the
 // specification asks for it), the FIFOs "stdin", "stdout" and "stderr" or the socket "console" (console.h), and the
@@ -24,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -36,6 +38,7 @@
 #include "nspawn/init/id_maps.h"
 #include "nspawn/init/mounts.h"
 #include "nspawn/init/notify.h"
+#include "nspawn/init/restore.h"
 #include "nspawn/init/root_filesystem.h"
 #include "nspawn/init/streams.h"
 #include "nspawn/init/sysctls.h"
@@ -62,6 +65,7 @@ using base::UniqueFd;
 constexpr char kThere[] = "there";
 constexpr char kMounted[] = "mounted";
 constexpr char kReady[] = "ready";
+constexpr size_t kLongestRestore = 64 * 1024;
 
 // Guards against being started in any other way than by a container's unit, where what follows would harm the host.
 Status CheckSurroundings(int proc) {
@@ -118,7 +122,7 @@ Result<OwnFilesystems> MakeRoot(const Setup& setup) {
                                                 .own = own_namespace.get(),
                                                 .device_tree = own.devices.get(),
                                                 .maps = setup.maps}));
-  ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree));
+  ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree, kRootMountPoint));
   RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
   if (!spec.working_directory.empty()) {
     RETURN_IF_ERROR(OpenOrCreateInRoot(root.get(), spec.working_directory, PathKind::kDirectory, RootOwner(spec))
@@ -296,6 +300,42 @@ Status Settle(const Notifier& notifier) {
   return base::Ok();
 }
 
+// Nothing for a container that is started anew.
+Result<std::optional<Restore>> ReadRestore() {
+  const Result<std::string> encoded = base::ReadFile(std::string("/") + kRestoreFile, kLongestRestore);
+  if (!encoded.ok() && encoded.error().code() == Code::kNotFound) return std::optional<Restore>();
+  if (!encoded.ok()) return encoded.error();
+  ASSIGN_OR_RETURN(Restore restore, DecodeRestore(*encoded));
+  return std::optional<Restore>(std::move(restore));
+}
+
+// The same out of a checkpoint; `flags` are those of the namespaces that the pod does not have.
+Status RestoreContainer(const Notifier& notifier, const ProcessSpec& spec, const Restore& restore,
+                        const Streams& streams, int user_file, int proc, uint64_t flags) {
+  // Much memory takes its time to be read.
+  RETURN_IF_ERROR(notifier.Send("EXTEND_TIMEOUT_USEC=600000000"));
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
+  const UniqueFd own(ends[0]);
+  UniqueFd helpers(ends[1]);
+  ASSIGN_OR_RETURN(const int helper, CloneProcess(flags));
+  if (helper == 0) {
+    const Result<int> restored = RestoreProcesses(spec, restore, streams, user_file, proc);
+    Tell(helpers.get(), restored.ok() ? std::to_string(*restored) : FormatStartError(restored.error()));
+    ::_exit(0);
+  }
+  helpers.reset();
+  const std::string heard = Hear(own.get());
+  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) continue;
+  const std::optional<uint64_t> pid = base::ParseUnsigned(heard);
+  if (!pid) RETURN_IF_ERROR(Expect(heard, "").Wrap("restore the checkpoint"));
+  if (!pid) return base::Internal("restore the checkpoint: criu was killed");
+  RETURN_IF_ERROR(notifier.Send("MAINPID=" + heard));
+  RETURN_IF_ERROR(notifier.Send("STATUS=" + std::string(kStartedStatus)));
+  RETURN_IF_ERROR(Settle(notifier));
+  return ResumeProcesses(proc, static_cast<int>(*pid));
+}
+
 // `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
 Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(""));
@@ -314,6 +354,11 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   uint64_t flags = CLONE_PARENT;
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.ipc, "ipc", CLONE_NEWIPC, flags));
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.uts, "uts", CLONE_NEWUTS, flags));
+  ASSIGN_OR_RETURN(const std::optional<Restore> restore, ReadRestore());
+  if (restore) {
+    return RestoreContainer(notifier, bundle.spec, *restore, streams, user_file.get(), proc.get(),
+                            flags & ~uint64_t{CLONE_PARENT});
+  }
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.pid, "pid", CLONE_NEWPID, flags));
   if (!bundle.spec.privileged) flags |= CLONE_NEWCGROUP;
 

@@ -23,8 +23,6 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr const char* kMountPoint = "/rootfs";
-
 // A file system of short names for directories of layers: the options of mount(2) end after a page, which 127 names of
 // digests would not fit, and a name may hold characters that mean something in them.
 class Names {
@@ -116,11 +114,11 @@ Result<UniqueFd> MountImageVolume(const Names& names, const Mount& mount, const 
 
 }  // namespace
 
-Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree) {
+Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree, const std::string& mount_point) {
   ASSIGN_OR_RETURN(const UniqueFd directory, NewFilesystem("tmpfs", {{"mode", "0700"}}, MOUNT_ATTR_NOSUID));
   {
-    const UniqueFd point(::open(kMountPoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!point) return base::ErrnoError(std::string("open ") + kMountPoint);
+    const UniqueFd point(::open(mount_point.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!point) return base::ErrnoError("open " + mount_point);
     RETURN_IF_ERROR(AttachMount(directory.get(), point.get()));
   }
   Names names(directory.get());
@@ -141,10 +139,10 @@ Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree) {
   RETURN_IF_ERROR(names.Link("w/" + tree.upper_directory, "upper"));
   RETURN_IF_ERROR(names.Link("w/" + tree.work_directory, "work"));
   ASSIGN_OR_RETURN(const std::string lower, names.LowerOption(tree.layer_directories, ""));
-  RETURN_IF_ERROR(MountOverlay(kMountPoint, 0, "upperdir=upper,workdir=work,index=off,metacopy=off," + lower, layers,
+  RETURN_IF_ERROR(MountOverlay(mount_point, 0, "upperdir=upper,workdir=work,index=off,metacopy=off," + lower, layers,
                                spec.selinux_mount_label)
                       .Wrap("root filesystem"));
-  UniqueFd root(::open(kMountPoint, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd root(::open(mount_point.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return base::ErrnoError("open the root filesystem");
   return root;
 }

@@ -28,8 +28,9 @@ using base::UniqueFd;
 
 constexpr int kHandOverMilliseconds = 30'000;
 
+// O_NOFOLLOW would stay with the descriptor, and criu(8), which opens its like at a restore, would fail.
 Result<UniqueFd> OpenFifo(const std::string& path, int flags) {
-  UniqueFd fifo(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+  UniqueFd fifo(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY));
   struct stat info {};
   if (!fifo || ::fstat(fifo.get(), &info) != 0) return base::ErrnoError("open " + path);
   if (!S_ISFIFO(info.st_mode)) return base::Internal(path + " of the bundle is not a FIFO");
