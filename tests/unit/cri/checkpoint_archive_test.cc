@@ -47,10 +47,16 @@ class CheckpointArchive : public testing::Test {
   void Make(const std::string& config, const std::string& streams, bool layer = true) const {
     auto tar = image::TarFile::Create(Path("archive.tar"));
     ASSERT_TRUE(tar.ok());
-    if (!config.empty()) ASSERT_TRUE((*tar)->AddText("config.dump", config).ok());
+    if (!config.empty()) {
+      ASSERT_TRUE((*tar)->AddText("config.dump", config).ok());
+    }
     ASSERT_TRUE((*tar)->AddDirectory("checkpoint").ok());
-    if (!streams.empty()) ASSERT_TRUE((*tar)->AddText("checkpoint/descriptors.json", streams).ok());
-    if (layer) ASSERT_TRUE((*tar)->AddText("rootfs-diff.tar", "").ok());
+    if (!streams.empty()) {
+      ASSERT_TRUE((*tar)->AddText("checkpoint/descriptors.json", streams).ok());
+    }
+    if (layer) {
+      ASSERT_TRUE((*tar)->AddText("rootfs-diff.tar", "").ok());
+    }
     ASSERT_TRUE((*tar)->Finish().ok());
   }
 

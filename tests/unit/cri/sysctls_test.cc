@@ -47,7 +47,7 @@ TEST(Sysctls, ThoseOfTheNodeAreRefused) {
 }
 
 TEST(Sysctls, HostileNamesAreRefused) {
-  for (const std::string name :
+  for (const std::string& name :
        {std::string("net/../kernel/core_pattern"), std::string("net.ipv4//x"), std::string("net/"),
         std::string("/net/ipv4/x"), std::string("net"), std::string(""),
         std::string("net.ipv4.ip_forward\nkernel.panic"), std::string("net.ipv4. x"), std::string("net.ipv4\0.x", 11),
@@ -60,7 +60,7 @@ TEST(Sysctls, HostileNamesAreRefused) {
 }
 
 TEST(Sysctls, HostileValuesAreRefused) {
-  for (const std::string value : {std::string(), std::string("1\n2"), std::string("1\0", 2), std::string(5000, '1')}) {
+  for (const std::string& value : {std::string(), std::string("1\n2"), std::string("1\0", 2), std::string(5000, '1')}) {
     EXPECT_FALSE(ReadSysctls(With("net.ipv4.ip_forward", value)).ok()) << value;
   }
 }
