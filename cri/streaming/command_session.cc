@@ -134,6 +134,7 @@ void CommandSession::StartOutput(std::unique_ptr<DescriptorReader>& reader, Watc
     client_->End(id);
     FinishIfDone();
   });
+  if (reset_.contains(id)) reader->Discard();
   reader->Start();
 }
 
@@ -170,6 +171,7 @@ void CommandSession::OnEnd(StreamId id) {
 
 void CommandSession::OnReset(StreamId id) {
   OnEnd(id);
+  reset_.insert(id);
   if (id == Find("stdout") && output_) output_->Discard();
   if (id == Find("stderr") && error_) error_->Discard();
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/result.h"
 #include "cri/streaming/blocking_calls.h"
@@ -63,6 +64,7 @@ class CommandSession final : public Session, private StreamHandler {
   const std::function<void()> on_end_;
 
   std::map<std::string, StreamId, std::less<>> streams_;  // by type
+  std::set<StreamId> reset_;                              // of these, by the client
   asio::steady_timer timer_;                              // for the client's streams, then for the last output
   bool opening_ = false;
   std::string resize_text_;

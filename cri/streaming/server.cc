@@ -257,10 +257,10 @@ class AsioServer final : public Server, private UpgradeHandler {
   Backend& backend_;
   std::string base_url_;
   PendingRequests requests_;
-  asio::io_context io_{1};
+  int unauthenticated_ = 0;
+  asio::io_context io_{1};  // its end destroys what waits in it: connections that count in the line above
   BlockingCalls calls_{kMostThreads};
   Tls tls_;
-  int unauthenticated_ = 0;
   std::set<std::shared_ptr<Session>> sessions_;
   tcp::acceptor acceptor_;
   asio::steady_timer accept_timer_;

@@ -247,6 +247,18 @@ TEST_F(ServerTest, ASlowClientHoldsUpItsOwnCommandOnly) {
   for (int i = 0; i < 5; ++i) ExpectServes();
 }
 
+TEST_F(ServerTest, OutputThatTheClientDoesNotWantIsDropped) {
+  SpdyClient client(Exec("head -c 1000000 /dev/zero; echo err >&2; exit 5", "oe"));
+  client.Open("stdout");
+  client.Send(spdy::ResetFrame(client.ids["stdout"], spdy::ResetReason::kCancel));
+  client.Open("stderr");
+  client.Open("error");
+  ASSERT_TRUE(client.UntilEnd("error"));
+  EXPECT_EQ(client.Text("stdout"), "");
+  EXPECT_EQ(client.Text("stderr"), "err\n");
+  EXPECT_THAT(client.Text("error"), HasSubstr("\"5\""));
+}
+
 TEST_F(ServerTest, PingsAreAnswered) {
   SpdyClient client(Exec("sleep 1000", "o"));
   client.Send(spdy::PingFrame(1) + spdy::PingFrame(2) + spdy::PingFrame(3));
