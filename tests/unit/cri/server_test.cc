@@ -106,15 +106,6 @@ TEST_F(ServerTest, ErrorsCarryTheirCodeAndText) {
   EXPECT_EQ(status.error_message(), "container \"none\" not found");
 }
 
-TEST_F(ServerTest, CallsThatAreNotThereYetSayWhich) {
-  Start();
-  grpc::ClientContext context;
-  v1::CheckpointContainerResponse response;
-  const grpc::Status status = Client()->CheckpointContainer(&context, {}, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(status.error_message(), "CheckpointContainer is not implemented yet");
-}
-
 TEST_F(ServerTest, APullEndsWhenItsClientGoesAway) {
   Start();
   node_.store.pull_until_cancelled = true;
