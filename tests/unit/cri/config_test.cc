@@ -89,6 +89,14 @@ log_level = "debug"
 [server]
 socket = "/run/other.sock"
 group = "operators"
+[streaming]
+address = "::1"
+port = 10010
+idle_timeout = "1h"
+creation_timeout = "10s"
+tls_certificate = "/srv/tls/server.crt"
+tls_key = "/srv/tls/server.key"
+tls_client_ca = "/srv/tls/clients.crt"
 [image]
 hosts_directory = ""
 import_directory = "/srv/import"
@@ -108,6 +116,13 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.log_level, base::LogLevel::kDebug);
   EXPECT_EQ(config.socket, "/run/other.sock");
   EXPECT_EQ(config.group, "operators");
+  EXPECT_EQ(config.streaming.address, "::1");
+  EXPECT_EQ(config.streaming.port, 10010);
+  EXPECT_EQ(config.streaming.idle_timeout, std::chrono::hours(1));
+  EXPECT_EQ(config.streaming.creation_timeout, std::chrono::seconds(10));
+  EXPECT_EQ(config.streaming.tls.certificate, "/srv/tls/server.crt");
+  EXPECT_EQ(config.streaming.tls.key, "/srv/tls/server.key");
+  EXPECT_EQ(config.streaming.tls.client_ca, "/srv/tls/clients.crt");
   EXPECT_EQ(config.images.root, "/srv/state/images");
   EXPECT_EQ(config.images.hosts_directory, "");
   EXPECT_EQ(config.images.import_directory, "/srv/import");
@@ -121,6 +136,25 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.network.plugin_timeout, std::chrono::milliseconds(1500));
   EXPECT_EQ(config.network.cache_directory, "/srv/state/cni");
   EXPECT_EQ(config.network_namespace_directory, "/run/other-netns");
+}
+
+TEST(Config, TheStreamingServerListensOnLoopbackWithoutTls) {
+  const Config config;
+  EXPECT_EQ(config.streaming.address, "127.0.0.1");
+  EXPECT_EQ(config.streaming.port, 0);
+  EXPECT_EQ(config.streaming.tls.certificate, "");
+  EXPECT_EQ(config.streaming.idle_timeout, std::chrono::hours(4));
+}
+
+TEST(Config, TheStreamingServersKeysGoTogether) {
+  EXPECT_EQ(Refusal("streaming.address = \"localhost\""),
+            "config.toml:1: streaming.address is \"localhost\"; it must be an IP address");
+  EXPECT_EQ(Refusal("streaming.tls_certificate = \"/a\""),
+            "config.toml: streaming.tls_certificate and streaming.tls_key need each other");
+  EXPECT_EQ(Refusal("streaming.tls_key = \"/a\""),
+            "config.toml: streaming.tls_certificate and streaming.tls_key need each other");
+  EXPECT_EQ(Refusal("streaming.tls_client_ca = \"/a\""),
+            "config.toml: streaming.tls_client_ca needs streaming.tls_certificate");
 }
 
 TEST(Config, NormalizesPaths) {
