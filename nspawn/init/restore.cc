@@ -74,7 +74,7 @@ Status MakeRoot(const ProcessSpec& spec, const Restore& restore, const Streams& 
   ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
   const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!own_namespace) return base::ErrnoError("open the mount namespace");
-  const IdMaps maps;  // none: a pod with a user namespace has no checkpoints
+  ASSIGN_OR_RETURN(const IdMaps maps, OpenIdMaps(proc, spec));
   ASSIGN_OR_RETURN(
       HostTree tree,
       TakeFromHost(

@@ -22,8 +22,8 @@ counts_beyond() { (($(last_count "$1") > $2)); }
 restored() {
   local pod_name=$1 pod_id=$2 name=$3 file=$4 filter=${5-.} id
   shift $(($# < 5 ? $# : 5))
-  id=$(created "$pod_name" "$pod_id" "$name" "$filter | .image = {image: \"$file\"}" "$@")
-  crictl --timeout 120s start "$id" >/dev/null
+  id=$(created "$pod_name" "$pod_id" "$name" "$filter | .image = {image: \"$file\"}" "$@") || return
+  crictl --timeout 120s start "$id" >/dev/null || return
   printf '%s\n' "$id"
 }
 
