@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2154  # containers' shells expand; $scratch is the runner's
 
 # A program that counts, in its memory, in its output and in a file.
-readonly counter='.command = ["sh", "-c", "i=0; while true; do i=$((i + 1)); echo count $i; echo $i >/counted; sleep 0.2; done"]'
+readonly counter='.command = ["sh", "-c", "i=0; while true; do i=$((i + 1)); echo count $i; echo $i >/counted; sleep 0.2; done"] |
+  .linux.security_context.seccomp = {profile_type: 0}'
 
 # needs_criu skips the test unless criu is there and can work on this kernel.
 needs_criu() {
@@ -90,8 +91,8 @@ test_a_restored_container_has_the_mounts_and_limits_of_the_first() {
   options='/^[0-9]/ {print $5, $6}'
   diff <(crictl exec -s "$id" awk "$options" /proc/1/mountinfo | sort) \
     <(crictl exec -s "$second" awk "$options" /proc/1/mountinfo | sort)
-  diff <(crictl exec -s "$id" grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups)' /proc/1/status) \
-    <(crictl exec -s "$second" grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups)' /proc/1/status)
+  diff <(crictl exec -s "$id" grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups)' /proc/1/status) \
+    <(crictl exec -s "$second" grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups)' /proc/1/status)
   crictl exec -s "$second" touch /data/file
   [[ -e $scratch/volume/file ]]
   refused 'Read-only' crictl exec -s "$second" touch /slave/file
