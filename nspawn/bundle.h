@@ -58,7 +58,7 @@ class Bundles {
   bool IsStarted(const std::string& name) const;
   base::Status MarkStarted(const std::string& name) const;
 
-  // Whom the program runs as; nothing before the start.
+  // Whom the program runs as; nothing before the start, and when that cannot be understood.
   base::Result<std::optional<Identity>> ReadUser(const std::string& name) const;
 
   base::Status WriteExit(const std::string& name, const Exit& exit) const;

@@ -34,7 +34,7 @@ test_without_criu_a_checkpoint_is_unimplemented() {
   pod_id=$(pod counting)
   id=$(started counting "$pod_id" main)
   refused 'Unimplemented.*criu, which is not installed' checkpoint "$id" "$scratch/archive.tar"
-  refused 'Unimplemented.*criu' restored counting "$pod_id" second "$scratch/archive.tar"
+  refused 'need criu, which is not installed' restored counting "$pod_id" second "$scratch/archive.tar"
 }
 
 test_a_container_goes_on_from_its_checkpoint() {
