@@ -195,9 +195,9 @@ test_bad_requests_are_refused_and_disturb_nobody() {
 
 test_clients_must_show_their_certificate_where_that_is_configured() {
   local id transport url name flags
-  configuration=/etc/cri-nspawn/config.toml  # still known when the trap is sprung
-  cp "$configuration" "$scratch/config.toml"
-  trap 'cp "$scratch/config.toml" "$configuration"; systemctl restart cri-nspawn.service' EXIT
+  daemon_configuration=/etc/cri-nspawn/config.toml  # still known when the trap is sprung
+  cp "$daemon_configuration" "$scratch/config.toml"
+  trap 'cp "$scratch/config.toml" "$daemon_configuration"; systemctl restart cri-nspawn.service' EXIT
   (
     cd "$scratch" || exit
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=ca -keyout ca.key -out ca.crt -days 2
@@ -209,7 +209,7 @@ test_clients_must_show_their_certificate_where_that_is_configured() {
   )
   sed -i -e "s|^#tls_certificate = .*|tls_certificate = \"$scratch/server.crt\"|" \
     -e "s|^#tls_key = .*|tls_key = \"$scratch/server.key\"|" \
-    -e "s|^#tls_client_ca = .*|tls_client_ca = \"$scratch/ca.crt\"|" "$configuration"
+    -e "s|^#tls_client_ca = .*|tls_client_ca = \"$scratch/ca.crt\"|" "$daemon_configuration"
   systemctl restart cri-nspawn.service
   id=$(started tls "$(pod tls)" main)
   flags=(--tls-ca "$scratch/ca.crt" --tls-cert "$scratch/client.crt" --tls-key "$scratch/client.key")
