@@ -336,7 +336,7 @@ TEST_F(AttachTest, ATerminalIsTakenLoggedAndShared) {
   ASSERT_TRUE(logs_->Open(target).ok());
   EXPECT_EQ(logs_->Attach(target.name, kTerminal).error().code(), Code::kFailedPrecondition);
   const UniqueFd slave = HandOver(target);
-  EXPECT_FALSE(std::filesystem::exists(target.bundle + "/console"));
+  EXPECT_TRUE(WaitUntil([&] { return !std::filesystem::exists(target.bundle + "/console"); }));
   EXPECT_EQ(store_.Names(), (std::vector<std::string>{"log-web-stderr", "log-web-stdout", "log-web-terminal"}));
   const auto first = Attach(target, kTerminal);
   const auto second = Attach(target, kAll);
