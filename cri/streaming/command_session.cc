@@ -106,6 +106,11 @@ void CommandSession::OpenProcess() {
 }
 
 void CommandSession::Opened(base::Result<std::unique_ptr<nspawn::Stream>> stream) {
+  if (over_) {
+    // The client went while the process was being started.
+    if (stream.ok()) calls_.Post([late = std::shared_ptr<nspawn::Stream>(*std::move(stream))] {});
+    return;
+  }
   if (!stream.ok()) return Finish(std::move(stream).error());
   stream_ = *std::move(stream);
   if (size_) HandleResize({});
@@ -244,6 +249,7 @@ void CommandSession::OnGone(const base::Error& why) {
 }
 
 void CommandSession::DropStream() {
+  over_ = true;
   timer_.cancel();
   input_.Stop();
   for (Watched* each : {&input_fd_, &output_fd_, &error_fd_, &ended_fd_}) each->Forget();

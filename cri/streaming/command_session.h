@@ -67,6 +67,7 @@ class CommandSession final : public Session, private StreamHandler {
   std::set<StreamId> reset_;                              // of these, by the client
   asio::steady_timer timer_;                              // for the client's streams, then for the last output
   bool opening_ = false;
+  bool over_ = false;
   std::string resize_text_;
   std::optional<std::pair<uint16_t, uint16_t>> size_;  // asked for before there was a process
 

@@ -337,19 +337,22 @@ TEST_F(ServerTest, MessagesMayComeInFragments) {
 }
 
 TEST_F(ServerTest, UnmaskedFramesEndTheConnection) {
-  WebSocketClient client(Exec("sleep 1000", "io"), "v4.channel.k8s.io");
-  client.Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\0x", true, /*masked=*/false));
-  EXPECT_TRUE(client.IsClosed());
+  {
+    WebSocketClient client(Exec("sleep 1000", "io"), "v4.channel.k8s.io");
+    client.Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\0x", true, /*masked=*/false));
+    EXPECT_TRUE(client.IsClosed());
+  }
   EXPECT_TRUE(AllProcessesEnd());
   ExpectServes();
 }
 
 TEST_F(ServerTest, OversizedMessagesEndTheConnection) {
-  WebSocketClient client(Exec("cat >/dev/null", "io"), "v4.channel.k8s.io");
+  auto client = std::make_unique<WebSocketClient>(Exec("cat >/dev/null", "io"), "v4.channel.k8s.io");
   std::string header = WebSocketClient::FrameBytes(WebSocketClient::kBinary, std::string(200, 'x')).substr(0, 2);
   for (int shift = 56; shift >= 0; shift -= 8) header.push_back(static_cast<char>((uint64_t{33} << 20) >> shift));
-  client.Send(header + "key!");
-  EXPECT_EQ(client.ReadChannels(), 1009);  // too big
+  client->Send(header + "key!");
+  EXPECT_EQ(client->ReadChannels(), 1009);  // too big
+  client.reset();
   EXPECT_TRUE(AllProcessesEnd());
   ExpectServes();
 }
