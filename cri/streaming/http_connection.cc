@@ -20,8 +20,9 @@ namespace websocket = beast::websocket;
 constexpr size_t kMostHeaderBytes = 64 * 1024;
 // As other servers of these protocols have it. Messages are never held as a whole.
 constexpr size_t kMostMessageBytes = 32 << 20;
-// For the other end to end the connection after an error.
-constexpr std::chrono::seconds kClosingTime{2};
+// For the answers to the two handshakes of a WebSocket, the opening and the closing one. After an error Beast waits for
+// the other end without a bound.
+constexpr std::chrono::seconds kHandshakeTime{2};
 constexpr std::chrono::seconds kRefusalTimeout{2};
 
 template <typename Stream>
@@ -113,7 +114,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection<
           if (!protocol.empty()) response.set(http::field::sec_websocket_protocol, protocol);
         }));
     // No idle timeout: sessions have their own.
-    web_socket_->set_option(websocket::stream_base::timeout{kClosingTime, websocket::stream_base::none(), false});
+    web_socket_->set_option(websocket::stream_base::timeout{kHandshakeTime, websocket::stream_base::none(), false});
     web_socket_->read_message_max(kMostMessageBytes);
     web_socket_->auto_fragment(false);
     web_socket_->binary(accepted_.upgrade.encoding == ChannelEncoding::kBinary);
