@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cri/image_name.h"
 #include "image/archive.h"
 #include "image/pack.h"
 #include "nspawn/log_record.h"
@@ -163,8 +164,7 @@ Status PackCheckpoint(const std::string& directory, const ContainerRecord& recor
     CheckpointConfig config;
     config.id = record.id();
     config.name = record.config().metadata().name();
-    const v1::ImageSpec& image = record.config().image();
-    config.image = image.user_specified_image().empty() ? image.image() : image.user_specified_image();
+    config.image = ImageName(record.config().image());
     config.image_id = record.image_id();
     config.runtime = kCheckpointRuntime;
     config.created_at = record.created_at();

@@ -12,6 +12,7 @@
 #include "cri/container_namespaces.h"
 #include "cri/container_security.h"
 #include "cri/container_user.h"
+#include "cri/image_name.h"
 #include "cri/selinux.h"
 #include "cri/stop_signal.h"
 #include "cri/sysctls.h"
@@ -194,8 +195,7 @@ base::Result<nspawn::ContainerSpec> MakeContainerSpec(const ContainerSources& so
                    {"Container", config.metadata().name()},
                    {"ContainerID", record.id()},
                    {"Attempt", std::to_string(config.metadata().attempt())},
-                   {"Image", config.image().user_specified_image().empty() ? config.image().image()
-                                                                           : config.image().user_specified_image()},
+                   {"Image", ImageName(config.image())},
                    {"ImageID", record.image_id()},
                    {"Command", JoinWords(process.arguments)},
                    {"LogPath", record.log_path()}};

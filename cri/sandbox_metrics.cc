@@ -2,6 +2,7 @@
 
 #include "cri/batches.h"
 #include "cri/container_stats.h"
+#include "cri/image_name.h"
 #include "cri/metrics.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -13,11 +14,10 @@ namespace {
 void FillContainerMetrics(const Runtime& runtime, const SandboxRecord& sandbox, const ContainerRecord& record,
                           v1::ContainerMetrics& out) {
   out.set_container_id(record.id());
-  const v1::ImageSpec& image = record.config().image();
   MetricOwner owner;
   owner.container = record.config().metadata().name();
   owner.cgroup = record.cgroup();
-  owner.image = image.user_specified_image().empty() ? image.image() : image.user_specified_image();
+  owner.image = ImageName(record.config().image());
   owner.id = record.id();
   owner.pod_namespace = sandbox.config().metadata().namespace_();
   owner.pod = sandbox.config().metadata().name();
