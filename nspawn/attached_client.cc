@@ -1,7 +1,6 @@
 #include "nspawn/attached_client.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "base/message.h"
+#include "nspawn/terminal_size.h"
 
 namespace nspawn {
 namespace {
@@ -67,11 +67,7 @@ class AttachStream final : public Stream {
   }
   Status Resize(uint16_t columns, uint16_t rows) override {
     if (!terminal_) return base::Error(Code::kFailedPrecondition, "the container has no terminal");
-    winsize size{};
-    size.ws_col = columns;
-    size.ws_row = rows;
-    if (::ioctl(terminal_.get(), TIOCSWINSZ, &size) != 0) return base::ErrnoError("set the terminal's size");
-    return base::Ok();
+    return SetTerminalSize(terminal_.get(), columns, rows);
   }
   // Nothing is ever sent here: it becomes readable when the other side is closed.
   int Ended() const override { return control_.get(); }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 
 #include "base/message.h"
 #include "nspawn/spawner/protocol.h"
+#include "nspawn/terminal_size.h"
 
 namespace nspawn {
 namespace {
@@ -108,11 +108,7 @@ class TerminalCommand final : public Command {
   void CloseInput() override { input_ = false; }
   Status Resize(uint16_t columns, uint16_t rows) override {
     if (!master_) return base::Error(Code::kFailedPrecondition, "the command was not run");
-    winsize size{};
-    size.ws_col = columns;
-    size.ws_row = rows;
-    if (::ioctl(master_.get(), TIOCSWINSZ, &size) != 0) return base::ErrnoError("set the terminal's size");
-    return base::Ok();
+    return SetTerminalSize(master_.get(), columns, rows);
   }
 
  private:
