@@ -156,6 +156,8 @@ Status Bundles::MarkStarting(const std::string& name) const {
 }
 
 void Bundles::ClearStarting(const std::string& name) const {
+  // A later start that is cut off must not be taken for the one that got so far.
+  unlink((Path(name) + "/user").c_str());
   unlink((Path(name) + "/starting").c_str());
 }
 
@@ -176,6 +178,20 @@ Result<std::optional<Identity>> Bundles::ReadUser(const std::string& name) const
   }
   // Nothing as well for what init was killed in writing: it is only told, and must not keep a node from starting.
   return ParseIdentity(*content);
+}
+
+std::optional<SliceOomKills> Bundles::ReadOomKills(const std::string& name) const {
+  const auto content = base::ReadFile(Path(name) + "/oom-kills", kMostSmall);
+  if (!content.ok()) return std::nullopt;
+  const size_t space = content->find(' ');
+  const auto others = base::ParseUnsigned(content->substr(0, space));
+  if (!others || space == std::string::npos) return std::nullopt;
+  return SliceOomKills{.slice = content->substr(space + 1), .others = *others};
+}
+
+void Bundles::KeepOomKills(const std::string& name, const SliceOomKills& kills) const {
+  // Without it an exit by SIGKILL is not told from one for want of memory.
+  (void)base::WriteFileAtomic(Path(name) + "/oom-kills", std::to_string(kills.others) + " " + kills.slice);
 }
 
 Status Bundles::WriteExit(const std::string& name, const Exit& exit) const {

@@ -12,6 +12,7 @@
 //   stop-signal, cgroup            how it is stopped, and resources that systemd has no setting for
 //   user                           whom its program runs as, written by init
 //   starting, started, exit        what became of it
+//   oom-kills                      SliceOomKills
 //
 // A bundle is written under a name that begins with a dot and renamed when complete, and renamed back before it is
 // removed: a name without a dot is a complete bundle.
@@ -28,6 +29,12 @@
 namespace nspawn {
 
 using CgroupFiles = std::vector<std::pair<std::string, std::string>>;  // file → value
+
+// How often processes of a slice were killed for want of memory that were not this container's.
+struct SliceOomKills {
+  std::string slice;  // its cgroup
+  uint64_t others = 0;
+};
 
 class Bundles {
  public:
@@ -60,6 +67,10 @@ class Bundles {
 
   // Whom the program runs as; nothing before the start, and when that cannot be understood.
   base::Result<std::optional<Identity>> ReadUser(const std::string& name) const;
+
+  // What KeepOomKills() kept; nothing when that is not known.
+  std::optional<SliceOomKills> ReadOomKills(const std::string& name) const;
+  void KeepOomKills(const std::string& name, const SliceOomKills& kills) const;
 
   base::Status WriteExit(const std::string& name, const Exit& exit) const;
   // Nothing when there is none.

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "nspawn/bundle.h"
 #include "nspawn/bus.h"
+#include "nspawn/oom_kills.h"
 #include "nspawn/oom_score.h"
 #include "nspawn/process/user_namespace.h"
 #include "nspawn/resources.h"
@@ -146,7 +147,7 @@ class Records : public std::enable_shared_from_this<Records> {
       record.pid = state.main_pid;
       record.started_at = static_cast<int64_t>(state.started_at) * 1000;
       if (state.exit_code == 0) return;
-      exit.oom_killed = state.result == "oom-kill";
+      exit.oom_killed = state.result == "oom-kill" || (ExitSignal(state) == SIGKILL && WasOomKilled(name));
       exit.signal = exit.oom_killed ? SIGKILL : ExitSignal(state);
       exit.code = exit.oom_killed ? 128 + SIGKILL : ExitCode(state);
       exit.started_at = record.started_at;
@@ -161,8 +162,19 @@ class Records : public std::enable_shared_from_this<Records> {
       base::Log(base::LogLevel::kError, "container " + name + ": keeping its exit status: " + status.error().message());
     }
     KillAll(cgroup);
+    if (exit.oom_killed) CountOomKillsAnew(SliceOf(cgroup));
     changed_.notify_all();
     if (handler) handler(name, exit);
+  }
+
+  // With memory.oom.group=0 the kernel may kill the main process alone, and systemd does not tell that from any other
+  // SIGKILL. The container's own count goes with its cgroup; that of the slice stays, and holds the others' kills too.
+  // So what is kept while the container runs is the number of the others.
+  void KeepOomKills(const std::string& name, const std::string& cgroup) const {
+    const std::string slice = SliceOf(cgroup);
+    const auto all = ReadOomKills(cgroup_root_ + slice);
+    const auto own = ReadOomKills(cgroup_root_ + cgroup);
+    if (all && own && *own <= *all) bundles_.KeepOomKills(name, {.slice = slice, .others = *all - *own});
   }
 
   // Waits until the container has ended; true when it has (or is gone).
@@ -185,6 +197,27 @@ class Records : public std::enable_shared_from_this<Records> {
   }
 
  private:
+  static std::string SliceOf(const std::string& cgroup) { return cgroup.substr(0, cgroup.rfind('/')); }
+
+  bool WasOomKilled(const std::string& name) const {
+    const auto kept = bundles_.ReadOomKills(name);
+    if (!kept) return false;
+    const auto all = ReadOomKills(cgroup_root_ + kept->slice);
+    return all && *all > kept->others;
+  }
+
+  // A container of the slice has been killed: the numbers of the others that run there have grown.
+  void CountOomKillsAnew(const std::string& slice) {
+    std::map<std::string, std::string> running;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [name, record] : records_) {
+        if (record.ran && !record.exit && SliceOf(record.cgroup) == slice) running[name] = record.cgroup;
+      }
+    }
+    for (const auto& [name, cgroup] : running) KeepOomKills(name, cgroup);
+  }
+
   const Bundles bundles_;
   const std::string cgroup_root_;
   std::mutex mutex_;
@@ -220,6 +253,8 @@ class SystemdContainers : public Containers {
   // The record of a container that has a bundle, read from disk and systemd when there is none in memory.
   // `loaded`: whether systemd has its unit, where that is known.
   Result<Record> Load(const std::string& name, std::optional<bool> loaded = std::nullopt);
+  // Whether the container's program has been executed, as far as its bundle tells.
+  Result<bool> HasRun(const std::string& name) const;
   Error StartFailure(const std::string& name, const std::string& job_result);
   Status SetUnitProperties(const std::string& unit, ResourceSettings& resources);
   Status ApplyCgroupFiles(const std::string& name, const CgroupFiles& files);
@@ -306,6 +341,15 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   return {};
 }
 
+Result<bool> SystemdContainers::HasRun(const std::string& name) const {
+  if (bundles().IsStarted(name)) return true;
+  // The daemon was killed while it started the container. init writes the user last of all, just before it executes the
+  // program; without it this start did not come so far, and may be repeated.
+  if (!bundles().IsStarting(name)) return false;
+  ASSIGN_OR_RETURN(const std::optional<Identity> user, bundles().ReadUser(name));
+  return user.has_value();
+}
+
 Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bool> loaded) {
   if (auto record = records_->Find(name)) return *std::move(record);
   if (!bundles().Exists(name)) return base::NotFound("there is no container " + base::Printable(name, 80));
@@ -327,8 +371,12 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
       records_->Apply(name, *state, false);
     }
     const auto record = records_->Find(name);
-    // A unit that was started and of which systemd knows nothing was unloaded.
-    if (record && record->state.started_at == 0 && bundles().IsStarting(name)) {
+    if (record && record->ran && !record->exit && !record->cgroup.empty()) {
+      records_->KeepOomKills(name, record->cgroup);
+    }
+    // A unit whose program has run, and of which systemd knows nothing, was unloaded.
+    ASSIGN_OR_RETURN(const bool has_run, HasRun(name));
+    if (record && record->state.started_at == 0 && has_run) {
       Exit unknown;
       unknown.code = kUnknownExitCode;
       unknown.finished_at = base::NowNanoseconds();
@@ -404,6 +452,7 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
     // It may have ended before its cgroup was known.
     if (record->exit) records_->KillAll(cgroup);
   }
+  if (!record->exit) records_->KeepOomKills(name, record->cgroup);
   if (auto status = ApplyCgroupFiles(name, files); !status.ok()) {
     (void)Kill(name);
     return std::move(status).error().Wrap(doing);

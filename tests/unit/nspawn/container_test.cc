@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <mutex>
@@ -11,6 +12,7 @@
 
 #include "base/files.h"
 #include "mock_bus.h"
+#include "nspawn/process/user.h"
 
 namespace nspawn {
 namespace {
@@ -268,6 +270,40 @@ TEST_F(ContainerTest, ExitsAreMapped) {
   }
 }
 
+TEST_F(ContainerTest, AKillOfTheMainProcessAloneForWantOfMemoryIsTold) {
+  const auto write_kills = [](const std::string& cgroup, int count) {
+    const std::string events = "low 0\nmax 7\noom 1\noom_kill " + std::to_string(count) + "\noom_group_kill 0\n";
+    ASSERT_TRUE(base::WriteFileAtomic(cgroup + "/memory.events", events).ok());
+  };
+  const std::string slice = directory_ + "/cgroup/test.slice";
+  const ServiceState killed = Ended(CLD_KILLED, SIGKILL, "signal");
+  // Of those in the slice at the start, two were in this container's cgroup, which is gone at the end. One of its
+  // processes having been killed is enough, as it is for other runtimes.
+  for (const auto& [at_start, at_end, state, oom] :
+       {std::tuple(5, 6, killed, true), std::tuple(5, 3, killed, false), std::tuple(3, 3, killed, true),
+        std::tuple(5, 6, Ended(CLD_KILLED, SIGTERM, "signal"), false), std::tuple(5, 6, Ended(CLD_EXITED, 0), false)}) {
+    write_kills(slice, at_start);
+    write_kills(cgroup_, 2);
+    CreateAndStart();
+    write_kills(slice, at_end);
+    std::remove((cgroup_ + "/memory.events").c_str());
+    const size_t before = Exits().size();
+    bus_.Tell(kUnit, state);
+    ASSERT_EQ(Exits().size(), before + 1);
+    EXPECT_EQ(Exits().back().second.oom_killed, oom) << at_start << " " << at_end;
+    ASSERT_TRUE(containers_->Remove("web").ok());
+  }
+  // Also when it ended while the daemon was away.
+  write_kills(slice, 5);
+  write_kills(cgroup_, 0);
+  CreateAndStart();
+  write_kills(slice, 6);
+  Restart();
+  ON_CALL(bus_, GetService(kUnit)).WillByDefault(Return(base::Result<ServiceState>(killed)));
+  EXPECT_TRUE(containers_->Find("web")->exit.oom_killed);
+  EXPECT_EQ(containers_->Find("web")->exit.code, 137);
+}
+
 TEST_F(ContainerTest, ContainerCannotHideItsExitByChangingTheStatusText) {
   CreateAndStart();
   ServiceState state = Running(4711);
@@ -422,6 +458,36 @@ TEST_F(ContainerTest, StartThatFailedWhileTheDaemonWasAwayIsNoRun) {
   state.status_text = "error NotFound: exec /bin/nope";
   ON_CALL(bus_, GetService(kUnit)).WillByDefault(Return(base::Result<ServiceState>(state)));
   EXPECT_EQ(containers_->Find("web")->state, Container::State::kCreated);
+}
+
+TEST_F(ContainerTest, StartThatWasCutOffBeforeTheProgramRanCanBeRepeated) {
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  for (const std::string user : {"", "uid=0"}) {
+    ASSERT_TRUE(base::WriteFileAtomic(directory_ + "/containers/web/starting", "").ok());
+    ASSERT_TRUE(base::WriteFileAtomic(directory_ + "/containers/web/user", user).ok());
+    Restart();
+    EXPECT_EQ(containers_->Find("web")->state, Container::State::kCreated);
+  }
+  StartsAs(Running(4711));
+  EXPECT_EQ(containers_->Start("web")->state, Container::State::kRunning);
+}
+
+TEST_F(ContainerTest, EndOfAStartThatWasCutOffAfterTheProgramRanIsAnEnd) {
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  ASSERT_TRUE(base::WriteFileAtomic(directory_ + "/containers/web/starting", "").ok());
+  ASSERT_TRUE(base::WriteFileAtomic(directory_ + "/containers/web/user", FormatIdentity(Identity())).ok());
+  Restart();
+  EXPECT_EQ(containers_->Find("web")->state, Container::State::kExited);
+}
+
+TEST_F(ContainerTest, UserOfAStartThatFailedIsForgotten) {
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  ASSERT_TRUE(base::WriteFileAtomic(directory_ + "/containers/web/user", FormatIdentity(Identity())).ok());
+  ServiceState failed = Ended(CLD_EXITED, 1, "exit-code");
+  failed.status_text = "error NotFound: exec /bin/nope";
+  StartsAs(failed, "failed");
+  EXPECT_FALSE(containers_->Start("web").ok());
+  EXPECT_NE(access((directory_ + "/containers/web/user").c_str(), F_OK), 0);
 }
 
 TEST_F(ContainerTest, UpdateReachesTheUnitAndTheCgroup) {

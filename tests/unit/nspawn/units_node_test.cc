@@ -419,6 +419,35 @@ TEST_F(UnitsOnNode, ResourcesReachTheUnitAndChangeWhileItRuns) {
   EXPECT_THAT(Output(show), AllOf(HasSubstr("MemoryMax=134217728"), HasSubstr("CPUQuotaPerSecUSec=infinity")));
 }
 
+TEST_F(UnitsOnNode, AnEndForWantOfMemoryIsToldWhetherAllOrOneWereKilled) {
+  if (!Exists("/sys/fs/cgroup/system.slice/memory.events")) GTEST_SKIP() << "memory is not controlled on this node";
+  const std::string hungry = "x=xxxxxxxx; while :; do x=$x$x; done";
+  const ContainerSpec other = Spec("sleep 1000");
+  ASSERT_TRUE(containers_->Create(other).ok());
+  ASSERT_TRUE(containers_->Start(other.name).ok());
+  size_t ended = 0;
+  const auto run = [&](const std::string& script, const std::string& group) {
+    ContainerSpec spec = Spec(script);
+    spec.resources.memory_limit = spec.resources.memory_swap_limit = 32 << 20;
+    if (!group.empty()) spec.resources.unified = {{"memory.oom.group", group}};
+    EXPECT_TRUE(containers_->Create(spec).ok());
+    EXPECT_TRUE(containers_->Start(spec.name).ok());
+    const auto exits = exits_.WaitFor(++ended);
+    EXPECT_EQ(exits.size(), ended);
+    return exits.size() == ended ? exits.back().second : Exit();
+  };
+  for (const std::string group : {"", "0", "1"}) {
+    const Exit exit = run("sleep 0.5; " + hungry, group);
+    EXPECT_TRUE(exit.oom_killed) << "memory.oom.group: " << group;
+    EXPECT_EQ(exit.code, 137);
+  }
+  const Exit outlived = run("(" + hungry + "); exit 3", "0");
+  EXPECT_EQ(outlived.code, 3) << "the main process goes on when a child of it was killed";
+  EXPECT_FALSE(outlived.oom_killed);
+  ASSERT_TRUE(containers_->Stop(other.name, "", 0ms).ok());
+  EXPECT_FALSE(exits_.WaitFor(++ended).back().second.oom_killed) << "others were killed";
+}
+
 TEST_F(UnitsOnNode, ResourcesCanChangeBeforeTheStart) {
   const ContainerSpec spec = Spec("sleep 1000");
   ASSERT_TRUE(containers_->Create(spec).ok());
