@@ -20,8 +20,7 @@ namespace websocket = beast::websocket;
 constexpr size_t kMostHeaderBytes = 64 * 1024;
 // As other servers of these protocols have it. Messages are never held as a whole.
 constexpr size_t kMostMessageBytes = 32 << 20;
-// For the answers to the two handshakes of a WebSocket, the opening and the closing one. After an error Beast waits for
-// the other end without a bound.
+// For the answers to the two handshakes of a WebSocket, the opening and the closing one.
 constexpr std::chrono::seconds kHandshakeTime{2};
 constexpr std::chrono::seconds kRefusalTimeout{2};
 
@@ -171,11 +170,12 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection<
 void ServeHttp(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls, std::chrono::milliseconds timeout,
                UpgradeHandler& handler, std::shared_ptr<void> open) {
   if (tls) {
-    TlsStream stream(std::move(socket), *tls);
+    TlsStream stream(TcpStream(std::move(socket)), *tls);
     std::make_shared<HttpConnection<TlsStream>>(std::move(stream), std::move(tls), handler, std::move(open))
         ->Start(timeout);
   } else {
-    std::make_shared<HttpConnection<TcpStream>>(std::move(socket), nullptr, handler, std::move(open))->Start(timeout);
+    std::make_shared<HttpConnection<TcpStream>>(TcpStream(std::move(socket)), nullptr, handler, std::move(open))
+        ->Start(timeout);
   }
 }
 

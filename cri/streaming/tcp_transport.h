@@ -1,32 +1,14 @@
 // Transports over TCP and TLS, and over WebSockets over either.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
+#include "cri/streaming/tcp_stream.h"
 #include "cri/streaming/transport.h"
 
 namespace cri::streaming {
-
-using TcpStream = asio::ip::tcp::socket;
-using TlsStream = boost::beast::ssl_stream<asio::ip::tcp::socket>;
-
-inline TcpStream& TcpOf(TcpStream& stream) {
-  return stream;
-}
-inline TcpStream& TcpOf(TlsStream& stream) {
-  return stream.next_layer();
-}
-
-// Whether the other end has sent FIN or RST, even though bytes before that are unread.
-bool HasFin(TcpStream& socket);
-// Closes it: what is pending ends with an error.
-void CutOff(TcpStream& socket);
-// Sends FIN.
-void ShutDownSending(TcpStream& socket);
 
 template <typename Stream>
 class ByteTransport final : public Transport {

@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -22,7 +25,7 @@
 
 namespace cri::streaming {
 
-// http://127.0.0.1:<port><path>
+// http://127.0.0.1:<port><path>, or https
 inline std::pair<uint16_t, std::string> SplitUrl(const std::string& url) {
   const size_t colon = url.rfind(':');
   const size_t slash = url.find('/', colon);
@@ -41,12 +44,15 @@ inline base::UniqueFd ConnectTo(uint16_t port) {
 
 class Client {
  public:
-  explicit Client(const std::string& url) : path_(SplitUrl(url).second), fd_(ConnectTo(SplitUrl(url).first)) {}
+  explicit Client(const std::string& url) : path_(SplitUrl(url).second), fd_(ConnectTo(SplitUrl(url).first)) {
+    if (url.starts_with("https:")) StartTls();
+  }
 
   // False when the server has closed the connection.
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t count = tls_ ? ::SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()))
+                                 : ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (count <= 0) return false;
       bytes.remove_prefix(static_cast<size_t>(count));
     }
@@ -55,12 +61,13 @@ class Client {
   // Empty at the end, or when nothing comes for ten seconds.
   std::string Read() {
     pollfd polled{fd_.get(), POLLIN, 0};
-    if (::poll(&polled, 1, 10'000) <= 0) {
+    if ((!tls_ || ::SSL_pending(tls_.get()) == 0) && ::poll(&polled, 1, 10'000) <= 0) {
       ADD_FAILURE() << "the server sends nothing";
       return "";
     }
     char buffer[64 * 1024];
-    const ssize_t count = ::recv(fd_.get(), buffer, sizeof buffer, 0);
+    const ssize_t count =
+        tls_ ? ::SSL_read(tls_.get(), buffer, sizeof buffer) : ::recv(fd_.get(), buffer, sizeof buffer, 0);
     return {buffer, count > 0 ? static_cast<size_t>(count) : 0};
   }
   // Whether the server closes the connection in time, whatever it sends before.
@@ -90,12 +97,33 @@ class Client {
   }
   void Close() { fd_.reset(); }
   int fd() const { return fd_.get(); }
+  // The common name of the certificate that the server showed; empty without TLS.
+  std::string ServerName() const {
+    if (!tls_) return "";
+    const std::unique_ptr<X509, decltype(&::X509_free)> shown(::SSL_get1_peer_certificate(tls_.get()), ::X509_free);
+    char name[128] = "";
+    ::X509_NAME_get_text_by_NID(::X509_get_subject_name(shown.get()), NID_commonName, name, sizeof name);
+    return name;
+  }
 
   std::string rest;
 
  private:
+  // Any certificate will do.
+  void StartTls() {
+    // A session ticket makes the socket readable, too: nobody must wait for ever for what comes behind it.
+    const timeval patience{.tv_sec = 10, .tv_usec = 0};
+    EXPECT_EQ(::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    const std::unique_ptr<SSL_CTX, decltype(&::SSL_CTX_free)> context(::SSL_CTX_new(::TLS_client_method()),
+                                                                      ::SSL_CTX_free);
+    tls_.reset(::SSL_new(context.get()));
+    ::SSL_set_fd(tls_.get(), fd_.get());
+    EXPECT_EQ(::SSL_connect(tls_.get()), 1);
+  }
+
   const std::string path_;
   base::UniqueFd fd_;
+  std::unique_ptr<SSL, decltype(&::SSL_free)> tls_{nullptr, ::SSL_free};
 };
 
 inline std::string SpdyHeaders(const std::string& protocols = "v4.channel.k8s.io") {

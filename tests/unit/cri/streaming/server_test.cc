@@ -5,12 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "client.h"
-#include "fake_backend.h"
+#include "server_fixture.h"
 
 namespace cri::streaming {
 namespace {
@@ -18,67 +17,6 @@ namespace {
 using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-class ServerTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { ::signal(SIGPIPE, SIG_IGN); }
-
-  void Start() {
-    auto started = Server::Start(options_, backend_);
-    ASSERT_TRUE(started.ok()) << started.error().message();
-    server_ = *std::move(started);
-  }
-  void SetUp() override { Start(); }
-
-  static runtime::v1::ExecRequest ExecRequest(const std::string& script, const std::string& streams) {
-    runtime::v1::ExecRequest request;
-    request.set_container_id("container");
-    for (const char* const each : {"sh", "-c", script.c_str()}) request.add_cmd(each);
-    request.set_stdin(streams.find('i') != std::string::npos);
-    request.set_stdout(streams.find('o') != std::string::npos);
-    request.set_stderr(streams.find('e') != std::string::npos);
-    request.set_tty(streams.find('t') != std::string::npos);
-    return request;
-  }
-  std::string Exec(const std::string& script, const std::string& streams) {
-    return Url(server_->Exec(ExecRequest(script, streams)));
-  }
-  std::string Attach(const std::string& script) {
-    runtime::v1::AttachRequest request;
-    request.set_container_id(script);
-    request.set_stdout(true);
-    return Url(server_->Attach(request));
-  }
-  std::string PortForward() {
-    runtime::v1::PortForwardRequest request;
-    request.set_pod_sandbox_id("pod");
-    return Url(server_->PortForward(request));
-  }
-  static std::string Url(base::Result<std::string> url) {
-    if (url.ok()) return *std::move(url);
-    ADD_FAILURE() << url.error().message();
-    return "";
-  }
-  bool AllProcessesEnd(seconds within = seconds(10)) {
-    const auto end = std::chrono::steady_clock::now() + within;
-    while (backend_.alive > 0 && std::chrono::steady_clock::now() < end) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return backend_.alive == 0;
-  }
-  // That nothing else is disturbed.
-  void ExpectServes() {
-    SpdyClient client(Exec("echo fine", "o"));
-    client.Open("error");
-    client.Open("stdout");
-    EXPECT_TRUE(client.UntilEnd("error"));
-    EXPECT_EQ(client.Text("stdout"), "fine\n");
-  }
-
-  ServerOptions options_;
-  FakeBackend backend_;
-  std::unique_ptr<Server> server_;
-};
 
 nlohmann::json Json(const std::string& text) {
   return nlohmann::json::parse(text, nullptr, false);
@@ -230,12 +168,16 @@ TEST_F(ServerTest, ACommandEndsWithItsServer) {
 // behind what the command has not read: nobody can see it there.)
 TEST_F(ServerTest, AClientThatIsHeldBackIsNoticedToBeGone) {
   {
-    SpdyClient client(Exec("sleep 1000", "io"));
+    SpdyClient client(Exec("echo ready; sleep 1000", "io"));
     for (const char* const type : {"error", "stdin", "stdout"}) client.Open(type);
-    ASSERT_TRUE(client.Until([&] { return client.replied.size() == 3; }));
+    ASSERT_TRUE(client.Until([&] { return client.Text("stdout") == "ready\n"; }));
     ::fcntl(client.fd(), F_SETFL, O_NONBLOCK);
     const std::string chunk = spdy::DataFrame(client.ids["stdin"], std::string(32 * 1024, 'x'));
-    while (client.Send(chunk)) {
+    // Until nothing has been read of it for a while.
+    pollfd writable{client.fd(), POLLOUT, 0};
+    while (::poll(&writable, 1, 500) > 0) {
+      while (client.Send(chunk)) {
+      }
     }
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ASSERT_EQ(::setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
@@ -336,47 +278,91 @@ TEST_F(ServerTest, MessagesMayComeInFragments) {
   EXPECT_TRUE(ponged);
 }
 
-TEST_F(ServerTest, UnmaskedFramesEndTheConnection) {
-  {
-    WebSocketClient client(Exec("sleep 1000", "io"), "v4.channel.k8s.io");
-    client.Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\0x", true, /*masked=*/false));
-    EXPECT_TRUE(client.IsClosed());
+// WebSockets of clients that break its rules, and stay.
+class WebSocketErrorTest : public ServerTest, public testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam()) UseTls(MakeKeyPair("server"));
+    Start();
   }
-  EXPECT_TRUE(AllProcessesEnd());
+  // A client whose command runs: one that is yet to be started is not there to be ended.
+  std::unique_ptr<WebSocketClient> StartCommand(const std::string& script) {
+    auto client = std::make_unique<WebSocketClient>(Exec("echo ready; " + script, "io"), "v5.channel.k8s.io");
+    while (client->channels[1] != "ready\n") {
+      const auto frame = client->ReadFrame();
+      EXPECT_EQ(frame.opcode, WebSocketClient::kBinary);
+      if (frame.opcode != WebSocketClient::kBinary) break;
+      client->channels[1] += frame.payload.substr(1);
+    }
+    EXPECT_GT(backend_.alive, 0);
+    return client;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Over, WebSocketErrorTest, testing::Bool(),
+                         [](const auto& tls) { return tls.param ? "Tls" : "Tcp"; });
+
+TEST_P(WebSocketErrorTest, UnmaskedFramesEndTheConnection) {
+  const auto client = StartCommand("sleep 1000");
+  client->Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\0x", true, /*masked=*/false));
+  EXPECT_EQ(client->ReadChannels(), 1002);  // protocol error
+  EXPECT_TRUE(client->IsClosed());
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
   ExpectServes();
 }
 
-TEST_F(ServerTest, OversizedMessagesEndTheConnection) {
-  auto client = std::make_unique<WebSocketClient>(Exec("cat >/dev/null", "io"), "v4.channel.k8s.io");
+TEST_P(WebSocketErrorTest, OversizedMessagesEndTheConnection) {
+  const auto client = StartCommand("cat >/dev/null");
   std::string header = WebSocketClient::FrameBytes(WebSocketClient::kBinary, std::string(200, 'x')).substr(0, 2);
   for (int shift = 56; shift >= 0; shift -= 8) header.push_back(static_cast<char>((uint64_t{33} << 20) >> shift));
   client->Send(header + "key!");
   EXPECT_EQ(client->ReadChannels(), 1009);  // too big
-  client.reset();
-  EXPECT_TRUE(AllProcessesEnd());
+  EXPECT_TRUE(client->IsClosed());
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
   ExpectServes();
 }
 
-TEST_F(ServerTest, OversizedMessagesInManyFragmentsEndTheConnection) {
-  WebSocketClient client(Exec("cat >/dev/null", "io"), "v4.channel.k8s.io");
-  client.Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, std::string(1, '\0'), false));
-  const std::string fragment = WebSocketClient::FrameBytes(0, std::string(1 << 20, 'x'), false);
-  bool open = true;
-  for (int i = 0; i < 40 && open; ++i) open = client.Send(fragment);
-  EXPECT_TRUE(client.IsClosed());
-  EXPECT_TRUE(AllProcessesEnd());
+TEST_P(WebSocketErrorTest, AClientThatGoesOnSendingIsToldAndCutOff) {
+  const auto client = StartCommand("sleep 1000");
+  client->Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\0x", true, /*masked=*/false));
+  const auto begin = std::chrono::steady_clock::now();
+  while (client->Send(std::string(1000, 'x')) && std::chrono::steady_clock::now() - begin < seconds(10)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(5));
+  EXPECT_EQ(client->ReadChannels(), 1002);
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
 }
 
-TEST_F(ServerTest, MalformedFramesEndTheConnection) {
+TEST_P(WebSocketErrorTest, AClientThatSaysGoodbyeAndStaysIsCutOff) {
+  const auto client = StartCommand("sleep 1000");
+  client->Send(WebSocketClient::FrameBytes(WebSocketClient::kClose, "\x03\xe8"));
+  EXPECT_EQ(client->ReadChannels(), 1000);
+  EXPECT_TRUE(client->IsClosed());
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
+}
+
+TEST_P(WebSocketErrorTest, OversizedMessagesInManyFragmentsEndTheConnection) {
+  const auto client = StartCommand("cat >/dev/null");
+  client->Send(WebSocketClient::FrameBytes(WebSocketClient::kBinary, std::string(1, '\0'), false));
+  const std::string fragment = WebSocketClient::FrameBytes(0, std::string(1 << 20, 'x'), false);
+  bool open = true;
+  for (int i = 0; i < 40 && open; ++i) open = client->Send(fragment);
+  EXPECT_TRUE(client->IsClosed());
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
+}
+
+TEST_P(WebSocketErrorTest, MalformedFramesEndTheConnection) {
+  std::vector<std::unique_ptr<WebSocketClient>> clients;
   for (const std::string& bytes :
        {WebSocketClient::FrameBytes(3, "reserved opcode"), WebSocketClient::FrameBytes(0, "continues nothing"),
         WebSocketClient::FrameBytes(WebSocketClient::kPing, std::string(200, 'x')), std::string(14, '\xff'),
         WebSocketClient::FrameBytes(WebSocketClient::kBinary, "\xff")}) {
-    WebSocketClient client(Exec("sleep 1000", "io"), "v5.channel.k8s.io");
-    client.Send(bytes);
-    EXPECT_TRUE(client.IsClosed());
+    clients.push_back(StartCommand("sleep 1000"));
+    clients.back()->Send(bytes);
+    EXPECT_TRUE(clients.back()->IsClosed());
   }
-  EXPECT_TRUE(AllProcessesEnd());
+  EXPECT_TRUE(AllProcessesEnd(seconds(5)));
 }
 
 // Bad requests.

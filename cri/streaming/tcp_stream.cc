@@ -1,4 +1,4 @@
-#include "cri/streaming/tcp_transport.h"
+#include "cri/streaming/tcp_stream.h"
 
 #include <netinet/tcp.h>
 
