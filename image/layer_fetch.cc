@@ -18,7 +18,9 @@ base::Result<UnpackedSize> Unpack(ByteQueue& queue, const std::string& diff_id, 
                                   const UnpackBounds& bounds) {
   const auto plain = Decompress(queue);
   DigestingReader tar(*plain, DigestAlgorithm(diff_id), bounds.most_bytes);
-  ASSIGN_OR_RETURN(const UnpackedSize size, UnpackTar(tar, directory, bounds));
+  ASSIGN_OR_RETURN(const auto recorder, TreeRecorder::Create(directory + std::string(kTreeRecordSuffix)));
+  ASSIGN_OR_RETURN(const UnpackedSize size, UnpackTar(tar, directory, bounds, recorder.get()));
+  RETURN_IF_ERROR(recorder->Finish());
   ASSIGN_OR_RETURN(const std::string actual, tar.Finish());
   if (actual != diff_id) {
     return Error(Code::kDataLoss, "wrong diff ID: the unpacked content has " + actual + ", not " + diff_id);

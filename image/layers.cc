@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "image/digest.h"
 #include "image/json.h"
+#include "image/tree_record.h"
 
 namespace image {
 namespace {
@@ -68,7 +69,14 @@ Status Layers::Open() {
       if (read.ok()) continue;
       base::Log(base::LogLevel::kWarning, "image store: a layer is dropped: " + read.error().message());
     }
+    if (file.ends_with(kTreeRecordSuffix)) continue;
     RETURN_IF_ERROR(base::RemoveTree(root_ + "/layers/" + file));
+  }
+  for (const std::string& file : records) {
+    if (!file.ends_with(kTreeRecordSuffix)) continue;
+    if (!names_.contains(file.substr(0, file.size() - kTreeRecordSuffix.size()))) {
+      RETURN_IF_ERROR(base::RemoveTree(root_ + "/layers/" + file));
+    }
   }
   ASSIGN_OR_RETURN(const auto trees, base::ListDirectory(root_ + "/l"));
   for (const std::string& name : trees) {
@@ -94,6 +102,11 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
     size.bytes += 4096;  // the root directory itself
     ++size.inodes;
     RETURN_IF_ERROR(SyncFileSystem(staging));
+    // Synced with the tree; not every kind of source makes one.
+    const std::string record_of_tree = staging + std::string(kTreeRecordSuffix);
+    if (::rename(record_of_tree.c_str(), TreeRecordPath(name).c_str()) != 0 && errno != ENOENT) {
+      return ErrnoError("rename to " + TreeRecordPath(name));
+    }
     if (::rename(staging.c_str(), TreePath(name).c_str()) != 0) return ErrnoError("rename to " + TreePath(name));
     made = TreePath(name);
     RETURN_IF_ERROR(base::SyncDirectory(root_ + "/l"));
@@ -104,6 +117,8 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
   auto size = make();
   if (!size.ok()) {
     ::unlink(RecordPath(name).c_str());
+    ::unlink(TreeRecordPath(name).c_str());
+    ::unlink((staging + std::string(kTreeRecordSuffix)).c_str());
     if (const Status removed = base::RemoveTree(made); !removed.ok()) {
       base::Log(base::LogLevel::kError, "image store: " + removed.error().message());
     }
@@ -182,6 +197,7 @@ Status Layers::RemoveUnneeded() {
   for (const Layer& layer : going) {
     if (::unlink(RecordPath(layer.name).c_str()) != 0 && errno != ENOENT)
       note(ErrnoError("remove " + RecordPath(layer.name)));
+    ::unlink(TreeRecordPath(layer.name).c_str());
   }
   note(base::SyncDirectory(root_ + "/layers"));
   for (const Layer& layer : going) note(base::RemoveTree(TreePath(layer.name)));
@@ -197,6 +213,12 @@ bool Layers::Has(const std::string& diff_id) const {
   const std::lock_guard lock(mutex_);
   const auto found = layers_.find(diff_id);
   return found != layers_.end() && !found->second.name.empty();
+}
+
+std::string Layers::TreeRecordOf(const std::string& diff_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = layers_.find(diff_id);
+  return found == layers_.end() ? "" : TreeRecordPath(found->second.name);
 }
 
 std::string Layers::DirectoryOf(const std::string& diff_id) const {

@@ -47,6 +47,8 @@ class Layers {
   bool Has(const std::string& diff_id) const;
   // The absolute directory of a layer that is needed.
   std::string DirectoryOf(const std::string& diff_id) const;
+  // The file with its tree's record; it is missing for a layer that was unpacked before there were such.
+  std::string TreeRecordOf(const std::string& diff_id) const;
   UnpackedSize Usage() const;
 
   // A new empty directory in staging/, for other work that must vanish with a crash.
@@ -64,6 +66,7 @@ class Layers {
   std::string ReserveName(const std::string& diff_id);
   std::string TreePath(const std::string& name) const { return root_ + "/l/" + name; }
   std::string RecordPath(const std::string& name) const { return root_ + "/layers/" + name + ".json"; }
+  std::string TreeRecordPath(const std::string& name) const { return root_ + "/layers/" + name + ".tree"; }
 
   const std::string root_;
   mutable std::mutex mutex_;

@@ -109,9 +109,19 @@ std::string PathOf(const UniqueFd& parent, const std::string& name) {
   return "/proc/self/fd/" + std::to_string(parent.get()) + "/" + name;
 }
 
+// Where a directory is, whatever links led to it.
+std::string RealPath(const UniqueFd& directory) {
+  std::string path(kMostPathBytes + 1, '\0');
+  const ssize_t length =
+      ::readlink(("/proc/self/fd/" + std::to_string(directory.get())).c_str(), path.data(), path.size());
+  path.resize(static_cast<size_t>(std::max<ssize_t>(length, 0)));
+  return path;
+}
+
 class TreeWriter {
  public:
-  TreeWriter(UniqueFd root, const UnpackBounds& bounds) : root_(std::move(root)), bounds_(bounds) {}
+  TreeWriter(UniqueFd root, const UnpackBounds& bounds, TreeRecorder* recorder)
+      : root_(std::move(root)), bounds_(bounds), recorder_(recorder), root_path_(RealPath(root_)) {}
 
   Status Write(archive* reader, archive_entry* entry);
   // Sets the times of directories, which every entry made in them has changed.
@@ -130,8 +140,12 @@ class TreeWriter {
   Status WriteSymlink(const UniqueFd& parent, const Name& name, archive_entry* entry);
   Status WriteSpecial(const UniqueFd& parent, const Name& name, archive_entry* entry);
   Status MakeRoom(const UniqueFd& parent, const Name& name);
-  Status CopyData(archive* reader, archive_entry* entry, int fd);
+  Status CopyData(archive* reader, archive_entry* entry, int fd, uint64_t& size);
   Status SetXattrs(const std::string& path, archive_entry* entry, bool file_or_directory);
+  // For the record of the tree; nothing happens where there is none.
+  std::string RecordedPath(const UniqueFd& parent, const std::string& base);
+  Status Record(const UniqueFd& parent, const std::string& base, RecordedEntry entry, bool has_xattrs = false);
+  Status RecordXattrs(const UniqueFd& parent, const std::string& base);
 
   UniqueFd root_;
   const UnpackBounds bounds_;
@@ -141,6 +155,13 @@ class TreeWriter {
   std::optional<std::string> cached_path_;
   UniqueFd cached_parent_;
   std::map<std::string, timespec> directory_times_;
+
+  TreeRecorder* const recorder_;
+  const std::string root_path_;
+  ContentChecksum content_;
+  // Where the directory really is that was asked for last, relative to the root.
+  int recorded_parent_ = -1;
+  std::string recorded_parent_path_;
 };
 
 struct Owner {
@@ -164,6 +185,33 @@ timespec ModifiedTimeOf(archive_entry* entry) {
 
 std::array<timespec, 2> BothTimes(timespec modified) {
   return {modified, modified};
+}
+
+std::string TreeWriter::RecordedPath(const UniqueFd& parent, const std::string& base) {
+  if (&parent == &root_) return base == "." ? "" : base;
+  if (recorded_parent_ != parent.get() || &parent != &cached_parent_) {
+    const std::string real = RealPath(parent);
+    recorded_parent_path_ = real.size() > root_path_.size() ? real.substr(root_path_.size() + 1) + "/" : "";
+    recorded_parent_ = &parent == &cached_parent_ ? parent.get() : -1;
+  }
+  return base == "." ? recorded_parent_path_.substr(0, std::max<size_t>(recorded_parent_path_.size(), 1) - 1)
+                     : recorded_parent_path_ + base;
+}
+
+Status TreeWriter::Record(const UniqueFd& parent, const std::string& base, RecordedEntry entry, bool has_xattrs) {
+  if (recorder_ == nullptr) return base::Ok();
+  if (has_xattrs) {
+    ASSIGN_OR_RETURN(entry.xattrs, ChecksumOfXattrs(PathOf(parent, base)));
+  }
+  recorder_->Add(RecordedPath(parent, base), entry);
+  return base::Ok();
+}
+
+Status TreeWriter::RecordXattrs(const UniqueFd& parent, const std::string& base) {
+  if (recorder_ == nullptr) return base::Ok();
+  ASSIGN_OR_RETURN(const std::string xattrs, ChecksumOfXattrs(PathOf(parent, base)));
+  recorder_->SetXattrs(RecordedPath(parent, base), xattrs);
+  return base::Ok();
 }
 
 Status TreeWriter::CountEntry() {
@@ -190,6 +238,7 @@ Status TreeWriter::MakeParents(const std::string& path) {
           ::fchmodat(parent.get(), base.c_str(), 0755, 0) != 0) {
         return ErrnoError("make directory " + Quoted(part));
       }
+      RETURN_IF_ERROR(Record(parent, base, {.mode = S_IFDIR | 0755}));
     } else if (errno != EEXIST) {
       return ErrnoError("make directory " + Quoted(part));
     } else {
@@ -205,6 +254,7 @@ Status TreeWriter::MakeParents(const std::string& path) {
         if (opaque && ::lsetxattr(PathOf(parent, base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
           return ErrnoError("mark " + Quoted(part) + " as opaque");
         }
+        RETURN_IF_ERROR(Record(parent, base, {.mode = S_IFDIR | 0755}, opaque));
       }
     }
     if (end == std::string::npos) return base::Ok();
@@ -215,6 +265,7 @@ base::Result<const UniqueFd*> TreeWriter::Parent(const std::string& path) {
   if (path.empty()) return &root_;
   if (cached_path_ == path) return &cached_parent_;
   cached_path_.reset();
+  recorded_parent_ = -1;
   cached_parent_ = OpenDirectoryBeneath(root_.get(), path, false);
   if (!cached_parent_ && (errno == ENOENT || errno == ENOTDIR)) {
     RETURN_IF_ERROR(MakeParents(path));
@@ -287,6 +338,8 @@ Status TreeWriter::WriteRoot(archive_entry* entry) {
   if (::fchown(root_.get(), owner.uid, owner.gid) != 0) return ErrnoError("set owner");
   if (::fchmod(root_.get(), archive_entry_perm(entry)) != 0) return ErrnoError("set mode");
   RETURN_IF_ERROR(SetXattrs("/proc/self/fd/" + std::to_string(root_.get()) + "/.", entry, true));
+  RETURN_IF_ERROR(
+      Record(root_, ".", {.mode = S_IFDIR | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid}, true));
   if (archive_entry_mtime_is_set(entry) != 0) directory_times_[""] = ModifiedTimeOf(entry);
   return base::Ok();
 }
@@ -295,7 +348,7 @@ Status TreeWriter::WriteWhiteout(const UniqueFd& parent, const Name& name) {
   if (name.base == kOpaqueMarker) {
     const std::string path = "/proc/self/fd/" + std::to_string(parent.get()) + "/.";
     if (::setxattr(path.c_str(), kOpaqueAttribute, "y", 1, 0) != 0) return ErrnoError("mark as opaque");
-    return base::Ok();
+    return RecordXattrs(parent, ".");
   }
   // Other marks of this kind are left from AUFS and mean nothing here.
   if (name.base.starts_with(kWhiteoutMetaPrefix)) return base::Ok();
@@ -309,11 +362,11 @@ Status TreeWriter::WriteWhiteout(const UniqueFd& parent, const Name& name) {
     if (S_ISDIR(info.st_mode) && ::lsetxattr(PathOf(parent, hidden).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
       return ErrnoError("mark as opaque");
     }
-    return base::Ok();
+    return S_ISDIR(info.st_mode) ? RecordXattrs(parent, hidden) : base::Ok();
   }
   if (::mknodat(parent.get(), hidden.c_str(), S_IFCHR, makedev(0, 0)) != 0) return ErrnoError("make a whiteout");
   ++size_.inodes;
-  return base::Ok();
+  return Record(parent, hidden, {.mode = S_IFCHR});
 }
 
 Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::string_view target) {
@@ -339,14 +392,21 @@ Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::
   if (::linkat(target_parent.get(), parsed->base.c_str(), parent.get(), name.base.c_str(), 0) != 0) {
     return ErrnoError("make a hard link to " + Quoted(target));
   }
+  if (recorder_ != nullptr) {
+    const std::string target_path = RecordedPath(target_parent, parsed->base);
+    recorder_->AddLink(RecordedPath(parent, name.base), target_path);
+  }
   return base::Ok();
 }
 
 Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, archive_entry* entry) {
   ASSIGN_OR_RETURN(const Owner owner, OwnerOf(entry));
   const char* base = name.base.c_str();
+  bool has_xattrs = archive_entry_xattr_count(entry) > 0;
   if (::mkdirat(parent.get(), base, 0700) != 0) {
     if (errno != EEXIST) return ErrnoError("make directory");
+    // Those that it has stay.
+    has_xattrs = true;
     struct stat info {};
     if (::fstatat(parent.get(), base, &info, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("stat");
     if (!S_ISDIR(info.st_mode)) {
@@ -364,13 +424,16 @@ Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, arch
   if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
   if (::fchmodat(parent.get(), base, archive_entry_perm(entry), 0) != 0) return ErrnoError("set mode");
   RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, true));
+  RETURN_IF_ERROR(Record(parent, name.base,
+                         {.mode = S_IFDIR | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid},
+                         has_xattrs));
   if (archive_entry_mtime_is_set(entry) != 0) {
     directory_times_[name.parent.empty() ? name.base : name.parent + "/" + name.base] = ModifiedTimeOf(entry);
   }
   return base::Ok();
 }
 
-Status TreeWriter::CopyData(archive* reader, archive_entry* entry, int fd) {
+Status TreeWriter::CopyData(archive* reader, archive_entry* entry, int fd, uint64_t& file_size) {
   const auto most = static_cast<int64_t>(std::min<uint64_t>(bounds_.most_bytes, INT64_MAX));
   const auto too_long = [&] {
     return Error(Code::kResourceExhausted, "longer than the " + std::to_string(bounds_.most_bytes) + " bytes allowed");
@@ -392,6 +455,7 @@ Status TreeWriter::CopyData(archive* reader, archive_entry* entry, int fd) {
     }
     if (offset < 0 || offset > most || size > static_cast<uint64_t>(most - offset)) return too_long();
     written += size;
+    if (recorder_ != nullptr) content_.Add({static_cast<const char*>(data), size}, static_cast<uint64_t>(offset));
     for (auto at = static_cast<const char*>(data); size > 0;) {
       const ssize_t put = ::pwrite(fd, at, size, offset);
       if (put < 0) {
@@ -407,6 +471,7 @@ Status TreeWriter::CopyData(archive* reader, archive_entry* entry, int fd) {
   size_.bytes += Blocks(written);
   // A sparse file may end in a hole.
   if (stated > end && ::ftruncate(fd, stated) != 0) return ErrnoError("set size");
+  file_size = static_cast<uint64_t>(std::max(stated, end));
   return base::Ok();
 }
 
@@ -420,17 +485,22 @@ Status TreeWriter::WriteFile(const UniqueFd& parent, const Name& name, archive* 
   }
   if (!fd) return ErrnoError("create");
   ++size_.inodes;
-  RETURN_IF_ERROR(CopyData(reader, entry, fd.get()));
+  RecordedEntry recorded{.mode = S_IFREG | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid};
+  content_.Reset();
+  RETURN_IF_ERROR(CopyData(reader, entry, fd.get(), recorded.size));
   // A change of owner clears the setuid bits and file capabilities, and writing does, so these come last.
   if (::fchown(fd.get(), owner.uid, owner.gid) != 0) return ErrnoError("set owner");
   if (::fchmod(fd.get(), archive_entry_perm(entry)) != 0) return ErrnoError("set mode");
   if (archive_entry_xattr_count(entry) > 0) {
     RETURN_IF_ERROR(SetXattrs("/proc/self/fd/" + std::to_string(parent.get()) + "/" + name.base, entry, true));
   }
-  if (archive_entry_mtime_is_set(entry) != 0 && ::futimens(fd.get(), BothTimes(ModifiedTimeOf(entry)).data()) != 0) {
-    return ErrnoError("set time");
+  if (archive_entry_mtime_is_set(entry) != 0) {
+    recorded.modified = ModifiedTimeOf(entry);
+    if (::futimens(fd.get(), BothTimes(*recorded.modified).data()) != 0) return ErrnoError("set time");
   }
-  return base::Ok();
+  if (recorder_ == nullptr) return base::Ok();
+  ASSIGN_OR_RETURN(recorded.content, content_.Finish(fd.get(), recorded.size));
+  return Record(parent, name.base, std::move(recorded), archive_entry_xattr_count(entry) > 0);
 }
 
 Status TreeWriter::WriteSymlink(const UniqueFd& parent, const Name& name, archive_entry* entry) {
@@ -443,11 +513,14 @@ Status TreeWriter::WriteSymlink(const UniqueFd& parent, const Name& name, archiv
   if (::symlinkat(target, parent.get(), base) != 0) return ErrnoError("make a symbolic link");
   ++size_.inodes;
   if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
-  if (archive_entry_mtime_is_set(entry) != 0 &&
-      ::utimensat(parent.get(), base, BothTimes(ModifiedTimeOf(entry)).data(), AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoError("set time");
+  RecordedEntry recorded{.mode = S_IFLNK, .uid = owner.uid, .gid = owner.gid, .content = ChecksumOfText(target)};
+  if (archive_entry_mtime_is_set(entry) != 0) {
+    recorded.modified = ModifiedTimeOf(entry);
+    if (::utimensat(parent.get(), base, BothTimes(*recorded.modified).data(), AT_SYMLINK_NOFOLLOW) != 0) {
+      return ErrnoError("set time");
+    }
   }
-  return base::Ok();
+  return Record(parent, name.base, std::move(recorded));
 }
 
 Status TreeWriter::WriteSpecial(const UniqueFd& parent, const Name& name, archive_entry* entry) {
@@ -466,11 +539,15 @@ Status TreeWriter::WriteSpecial(const UniqueFd& parent, const Name& name, archiv
   if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
   if (::fchmodat(parent.get(), base, archive_entry_perm(entry), 0) != 0) return ErrnoError("set mode");
   RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, false));
-  if (archive_entry_mtime_is_set(entry) != 0 &&
-      ::utimensat(parent.get(), base, BothTimes(ModifiedTimeOf(entry)).data(), AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoError("set time");
+  RecordedEntry recorded{
+      .mode = type | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid, .device = device};
+  if (archive_entry_mtime_is_set(entry) != 0) {
+    recorded.modified = ModifiedTimeOf(entry);
+    if (::utimensat(parent.get(), base, BothTimes(*recorded.modified).data(), AT_SYMLINK_NOFOLLOW) != 0) {
+      return ErrnoError("set time");
+    }
   }
-  return base::Ok();
+  return Record(parent, name.base, std::move(recorded), archive_entry_xattr_count(entry) > 0);
 }
 
 Status TreeWriter::Write(archive* reader, archive_entry* entry) {
@@ -518,6 +595,7 @@ Status TreeWriter::Finish() {
     if (::utimensat(AT_FDCWD, itself.c_str(), BothTimes(modified).data(), 0) != 0) {
       return ErrnoError("set the time of " + Quoted(path));
     }
+    if (recorder_ != nullptr) recorder_->SetModified(RecordedPath(directory, "."), modified);
   }
   return base::Ok();
 }
@@ -547,7 +625,8 @@ Error ArchiveError(archive* reader) {
 
 }  // namespace
 
-base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directory, const UnpackBounds& bounds) {
+base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directory, const UnpackBounds& bounds,
+                                     TreeRecorder* recorder) {
   const ScopedCLocale locale;
   UniqueFd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root) return ErrnoError("open " + directory);
@@ -560,7 +639,7 @@ base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directo
     if (!input.status.ok()) return std::move(input.status).error();
     return ArchiveError(reader.get());
   }
-  TreeWriter writer(std::move(root), bounds);
+  TreeWriter writer(std::move(root), bounds, recorder);
   while (true) {
     archive_entry* entry = nullptr;
     const int outcome = archive_read_next_header(reader.get(), &entry);

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "image/stream.h"
+#include "image/tree_record.h"
 
 namespace image {
 
@@ -30,7 +31,10 @@ struct UnpackedSize {
 // attribute trusted.overlay.opaque. Of extended attributes only security.capability and user.* are kept (trusted.* and
 // user.overlay.* would steer overlayfs). Owners, modes with setuid bits, times and devices are kept.
 //
+// `recorder`, where there is one, is told what the tree holds in the end; completing it is the caller's.
+//
 // kDataLoss: no valid tar, or a hostile one; kResourceExhausted: bounds, disk full.
-base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directory, const UnpackBounds& bounds);
+base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directory, const UnpackBounds& bounds,
+                                     TreeRecorder* recorder = nullptr);
 
 }  // namespace image

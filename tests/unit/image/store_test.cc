@@ -195,7 +195,7 @@ TEST_F(StoreOnDisk, LeftoversOfACrashAreDropped) {
   Open();
   EXPECT_EQ(Count("staging"), 0u);
   EXPECT_EQ(Count("l"), 1u);
-  EXPECT_EQ(Count("layers"), 1u);
+  EXPECT_EQ(Count("layers"), 2u);
   EXPECT_EQ(Count("images"), 1u);
   EXPECT_THAT(store_->List(), SizeIs(1));
 }
