@@ -490,9 +490,10 @@ class Reader {
   }
   void ReadHandler(const std::string& where, const toml::table& table, RuntimeHandler& handler) {
     for (const auto& [key, value] : table) {
+      const std::string_view own_name = key.str();
       const auto* known = std::find_if(kHandlerKeys.begin(), kHandlerKeys.end(),
-                                       [&](const HandlerKey& each) { return each.name == key.str(); });
-      const std::string name = where + "." + std::string(key.str());
+                                       [&](const HandlerKey& each) { return each.name == own_name; });
+      const std::string name = where + "." + std::string(own_name);
       if (known == kHandlerKeys.end()) {
         Add(key.source(), "unknown key \"" + name + "\"");
         continue;
