@@ -123,7 +123,33 @@ install_daemon() {
   fi
 }
 
-# install_on NODE does that, and fills the node's registry with the images of the tests.
+# install_debs NODE PACKAGE… puts Debian packages there, unpacked but not configured. They are fetched once, to the folder
+# in the cache that has the first one's name.
+install_debs() {
+  local node=$1 packages=$cache/$2 file stage
+  shift
+  mkdir -p "$packages"
+  exec 8>"$packages.lock"
+  flock 8
+  if ! compgen -G "$packages/*.deb" >/dev/null; then
+    logged "$packages.log" apt-get update -qq
+    (cd "$packages" && logged "$packages.log" apt-get download "$@")
+  fi
+  exec 8>&-
+  stage=$(mktemp -d)
+  chmod 755 "$stage"  # it becomes the mode of the node's /
+  for file in "$packages"/*.deb; do dpkg -x "$file" "$stage"; done
+  # On the node it is a link, which a folder would replace.
+  if [[ -d $stage/lib ]]; then
+    cp -a "$stage/lib" "$stage/usr"
+    rm -rf "${stage:?}/lib"
+  fi
+  "$tests/node" copy "$stage/." "$node:/"
+  rm -rf "$stage"
+  "$tests/node" exec "$node" -- systemctl daemon-reload
+}
+
+# install_on NODE installs the daemon, and fills the node's registry with the images of the tests.
 install_on() {
   install_daemon "$1"
   "$tests/images" push "$1"
