@@ -12,8 +12,10 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cri/config.h"
 #include "cri/plugin_runner.h"
+#include "cri/remove_pods.h"
 #include "cri/server.h"
 #include "cri/stream_backend.h"
 #include "cri/streaming/server.h"
@@ -123,8 +125,11 @@ int main(int argc, char** argv) {
   CLI::App app("Kubernetes CRI v1 runtime over systemd-nspawn and portable services", "cri-nspawnd");
   std::string config_path(cri::kDefaultConfigPath);
   bool check = false;
+  bool remove_pods = false;
   app.add_option("--config,-c", config_path, "Configuration file")->capture_default_str();
   app.add_flag("--check-config", check, "Read the configuration, say whether it is right, and exit");
+  app.add_flag("--remove-pods", remove_pods, "Have the running daemon remove every pod, and exit")
+      ->excludes("--check-config");
   app.set_version_flag("--version", std::string("cri-nspawnd ") + CRI_NSPAWN_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -134,6 +139,15 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (check) return 0;
+  if (remove_pods) {
+    const auto removed = cri::RemovePods(config->socket);
+    if (!removed.ok()) {
+      std::cerr << "cri-nspawnd: " << base::Printable(removed.error().message(), 4096) << "\n";
+      return 1;
+    }
+    std::cout << "removed " << *removed << " pods\n";
+    return 0;
+  }
   base::SetLogLevel(config->log_level);
   if (const base::Status status = cri::Run(*config); !status.ok()) {
     base::Log(base::LogLevel::kError, status.error().message());

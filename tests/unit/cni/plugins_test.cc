@@ -152,7 +152,7 @@ class PluginsTest : public testing::Test {
     // The configuration as it is shipped, but for the place where addresses are kept.
     base::Json configuration = base::Json::parse(*base::ReadFile(DEFAULT_CONFIGURATION, 1 << 20));
     configuration["plugins"][0]["ipam"]["dataDir"] = root_ / "addresses";
-    root_.Write("net.d/10-cri-nspawn.conflist", configuration.dump());
+    root_.Write("net.d/99-cri-nspawn.conflist", configuration.dump());
     CreateNetwork();
     rules_before_ = Rules();
   }
@@ -265,7 +265,7 @@ TEST_F(PluginsTest, ANamespaceThatIsGoneIsDetached) {
 }
 
 TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
-  base::Json configuration = base::Json::parse(*base::ReadFile(root_ / "net.d/10-cri-nspawn.conflist", 1 << 20));
+  base::Json configuration = base::Json::parse(*base::ReadFile(root_ / "net.d/99-cri-nspawn.conflist", 1 << 20));
   configuration["plugins"].push_back({{"type", "tuning"}, {"sysctl", {{"net.ipv4.no_such_sysctl", "1"}}}});
   root_.Write("net.d/00.conflist", configuration.dump());
   CreateNetwork();
