@@ -165,7 +165,8 @@ Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& 
   }
   // A privileged container may make cgroups below its own.
   text.Set("Delegate", spec.process.privileged ? "yes" : "no");
-  text.Set("OOMPolicy", resources.oom_group.value_or(true) ? "kill" : "continue");
+  // As the kernel does when nothing is said: a kubelet that wants all killed together says so.
+  text.Set("OOMPolicy", resources.oom_group.value_or(false) ? "kill" : "continue");
   text.Set("OOMScoreAdjust", std::to_string(spec.oom_score_adjust));
   text.Line("TasksMax=infinity");
   for (const auto& entry : resources.unit) text.Line(entry.line);

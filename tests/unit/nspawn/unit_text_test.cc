@@ -67,7 +67,7 @@ TEST(UnitTextTest, SaysWhatTheContainerIs) {
        {"\nDescription=Container nginx\n", "\nType=notify\n", "\nNotifyAccess=all\n", "\nRemainAfterExit=yes\n",
         "\nExecStart=+/init\n", "\nBindReadOnlyPaths=/usr/lib/cri-nspawn/init:/init\n", "\nMountAPIVFS=no\n",
         "\nKillMode=mixed\n", "\nKillSignal=SIGQUIT\n", "\nSlice=kubepods-burstable-pod1_2.slice\n",
-        "\nNetworkNamespacePath=/run/netns/cni-1\n", "\nOOMPolicy=kill\n", "\nOOMScoreAdjust=900\n",
+        "\nNetworkNamespacePath=/run/netns/cni-1\n", "\nOOMPolicy=continue\n", "\nOOMScoreAdjust=900\n",
         "\nTasksMax=infinity\n", "\nDevicePolicy=closed\n", "\n[X-Kubernetes]\nNamespace=default\nPod=web\n"}) {
     EXPECT_THAT(*text, HasSubstr(line));
   }
@@ -171,12 +171,12 @@ TEST(UnitTextTest, PrivilegedContainerHasAllDevicesAndItsCgroup) {
 TEST(UnitTextTest, ResourcesFollowTheirDefaults) {
   ContainerSpec spec = Spec();
   spec.resources.memory_limit = 1 << 20;
-  spec.resources.unified = {{"pids.max", "7"}, {"memory.oom.group", "0"}};
+  spec.resources.unified = {{"pids.max", "7"}, {"memory.oom.group", "1"}};
   const auto resources = MapResources(spec.resources);
   ASSERT_TRUE(resources.ok());
   const auto text = UnitText(spec, *resources, kInit);
   ASSERT_TRUE(text.ok());
-  EXPECT_THAT(*text, AllOf(HasSubstr("\nMemoryMax=1048576\n"), HasSubstr("\nOOMPolicy=continue\n")));
+  EXPECT_THAT(*text, AllOf(HasSubstr("\nMemoryMax=1048576\n"), HasSubstr("\nOOMPolicy=kill\n")));
   EXPECT_LT(text->find("TasksMax=infinity"), text->find("TasksMax=7"));
 }
 
