@@ -8,7 +8,7 @@ namespace cri {
 
 using base::LogLevel;
 
-Runtime::Runtime(const Config& config_in, Parts parts_in)
+Runtime::Runtime(const Config& config_in, const Parts& parts_in)
     : config(config_in),
       parts(parts_in),
       sandboxes(config.state_directory + "/sandboxes", "pod sandbox"),

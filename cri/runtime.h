@@ -49,7 +49,7 @@ class Runtime {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  Runtime(const Config& config, Parts parts);
+  Runtime(const Config& config, const Parts& parts);
 
   // Brings records, units, machines, networks and images into agreement after a start: finishes removals, undoes what
   // was never acknowledged, takes running containers over. To be called once, before the first RPC.

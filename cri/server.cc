@@ -133,16 +133,17 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   auto calls = std::make_unique<CancellableCalls>(builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return base::Internal("start the gRPC server");
-  calls->Serve(runtime, &RuntimeService::RequestExecSync,
-               [&runtime](const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
-                          std::stop_token cancelled) { return runtime.ExecuteSync(context, in, out, cancelled); });
+  calls->Serve(
+      runtime, &RuntimeService::RequestExecSync,
+      [&runtime](const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
+                 const std::stop_token& cancelled) { return runtime.ExecuteSync(context, in, out, cancelled); });
   calls->Serve(runtime, &RuntimeService::RequestGetContainerEvents,
                [&runtime](const grpc::ServerContext&, const v1::GetEventsRequest&,
                           const CancellableCalls::Write<v1::ContainerEventResponse>& write,
                           const std::stop_token& cancelled) { return runtime.FollowEvents(write, cancelled); });
   calls->Serve(images, &ImageService::RequestPullImage,
                [&images](const grpc::ServerContext&, const v1::PullImageRequest& in, v1::PullImageResponse& out,
-                         std::stop_token cancelled) { return images.Pull(in, out, cancelled); });
+                         const std::stop_token& cancelled) { return images.Pull(in, out, cancelled); });
   calls->Run();
   ASSIGN_OR_RETURN(base::UniqueFd listener, Listen(options));
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));
