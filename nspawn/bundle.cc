@@ -184,14 +184,14 @@ std::optional<SliceOomKills> Bundles::ReadOomKills(const std::string& name) cons
   const auto content = base::ReadFile(Path(name) + "/oom-kills", kMostSmall);
   if (!content.ok()) return std::nullopt;
   const size_t space = content->find(' ');
-  const auto others = base::ParseUnsigned(content->substr(0, space));
-  if (!others || space == std::string::npos) return std::nullopt;
-  return SliceOomKills{.slice = content->substr(space + 1), .others = *others};
+  const auto gone = base::ParseUnsigned(content->substr(0, space));
+  if (!gone || space == std::string::npos) return std::nullopt;
+  return SliceOomKills{.slice = content->substr(space + 1), .gone = *gone};
 }
 
 void Bundles::KeepOomKills(const std::string& name, const SliceOomKills& kills) const {
   // Without it an exit by SIGKILL is not told from one for want of memory.
-  (void)base::WriteFileAtomic(Path(name) + "/oom-kills", std::to_string(kills.others) + " " + kills.slice);
+  (void)base::WriteFileAtomic(Path(name) + "/oom-kills", std::to_string(kills.gone) + " " + kills.slice);
 }
 
 Status Bundles::WriteExit(const std::string& name, const Exit& exit) const {

@@ -30,10 +30,10 @@ namespace nspawn {
 
 using CgroupFiles = std::vector<std::pair<std::string, std::string>>;  // file → value
 
-// How often processes of a slice were killed for want of memory that were not this container's.
+// How often processes of a slice's containers that are gone were killed for want of memory.
 struct SliceOomKills {
   std::string slice;  // its cgroup
-  uint64_t others = 0;
+  uint64_t gone = 0;
 };
 
 class Bundles {

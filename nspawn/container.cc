@@ -131,6 +131,7 @@ class Records : public std::enable_shared_from_this<Records> {
     std::function<void(const std::string&, const Exit&)> handler;
     std::string cgroup;
     Exit exit;
+    const bool had_oom_kills = state.exit_code != 0 && HadOomKills(name);
     {
       const std::lock_guard lock(mutex_);
       const auto found = records_.find(name);
@@ -147,7 +148,7 @@ class Records : public std::enable_shared_from_this<Records> {
       record.pid = state.main_pid;
       record.started_at = static_cast<int64_t>(state.started_at) * 1000;
       if (state.exit_code == 0) return;
-      exit.oom_killed = state.result == "oom-kill" || (ExitSignal(state) == SIGKILL && WasOomKilled(name));
+      exit.oom_killed = state.result == "oom-kill" || (ExitSignal(state) == SIGKILL && had_oom_kills);
       exit.signal = exit.oom_killed ? SIGKILL : ExitSignal(state);
       exit.code = exit.oom_killed ? 128 + SIGKILL : ExitCode(state);
       exit.started_at = record.started_at;
@@ -162,19 +163,24 @@ class Records : public std::enable_shared_from_this<Records> {
       base::Log(base::LogLevel::kError, "container " + name + ": keeping its exit status: " + status.error().message());
     }
     KillAll(cgroup);
-    if (exit.oom_killed) CountOomKillsAnew(SliceOf(cgroup));
+    if (had_oom_kills) {
+      const std::string slice = SliceOf(cgroup);
+      for (const auto& [other, other_cgroup] : RunningIn(slice)) KeepOomKills(other, other_cgroup);
+    }
     changed_.notify_all();
     if (handler) handler(name, exit);
   }
 
   // With memory.oom.group=0 the kernel may kill the main process alone, and systemd does not tell that from any other
-  // SIGKILL. The container's own count goes with its cgroup; that of the slice stays, and holds the others' kills too.
-  // So what is kept while the container runs is the number of the others.
-  void KeepOomKills(const std::string& name, const std::string& cgroup) const {
+  // SIGKILL. The container's own count of such kills goes with its cgroup; that of the slice stays, and holds those of
+  // all containers, running or gone. What is kept while a container runs is how many were of containers that are gone:
+  // when there are more at its end, they are its own.
+  void KeepOomKills(const std::string& name, const std::string& cgroup) {
     const std::string slice = SliceOf(cgroup);
-    const auto all = ReadOomKills(cgroup_root_ + slice);
-    const auto own = ReadOomKills(cgroup_root_ + cgroup);
-    if (all && own && *own <= *all) bundles_.KeepOomKills(name, {.slice = slice, .others = *all - *own});
+    if (const auto gone = OomKillsOfTheGone(slice, "")) bundles_.KeepOomKills(name, {.slice = slice, .gone = *gone});
+  }
+  void KeepFirstOomKills(const std::string& name, const std::string& cgroup) {
+    if (!bundles_.ReadOomKills(name)) KeepOomKills(name, cgroup);
   }
 
   // Waits until the container has ended; true when it has (or is gone).
@@ -199,23 +205,32 @@ class Records : public std::enable_shared_from_this<Records> {
  private:
   static std::string SliceOf(const std::string& cgroup) { return cgroup.substr(0, cgroup.rfind('/')); }
 
-  bool WasOomKilled(const std::string& name) const {
-    const auto kept = bundles_.ReadOomKills(name);
-    if (!kept) return false;
-    const auto all = ReadOomKills(cgroup_root_ + kept->slice);
-    return all && *all > kept->others;
+  // Name and cgroup of each container that runs in a slice.
+  std::map<std::string, std::string> RunningIn(const std::string& slice) {
+    std::map<std::string, std::string> running;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, record] : records_) {
+      if (record.ran && !record.exit && SliceOf(record.cgroup) == slice) running[name] = record.cgroup;
+    }
+    return running;
   }
 
-  // A container of the slice has been killed: the numbers of the others that run there have grown.
-  void CountOomKillsAnew(const std::string& slice) {
-    std::map<std::string, std::string> running;
-    {
-      const std::lock_guard lock(mutex_);
-      for (const auto& [name, record] : records_) {
-        if (record.ran && !record.exit && SliceOf(record.cgroup) == slice) running[name] = record.cgroup;
-      }
+  // `ended` has gone, even if its record does not say so yet.
+  std::optional<uint64_t> OomKillsOfTheGone(const std::string& slice, const std::string& ended) {
+    const auto all = ReadOomKills(cgroup_root_ + slice);
+    if (!all || *all == 0) return all;
+    uint64_t running = 0;
+    for (const auto& [name, cgroup] : RunningIn(slice)) {
+      if (name != ended) running += ReadOomKills(cgroup_root_ + cgroup).value_or(0);
     }
-    for (const auto& [name, cgroup] : running) KeepOomKills(name, cgroup);
+    return *all - std::min(*all, running);
+  }
+
+  bool HadOomKills(const std::string& ended) {
+    const auto kept = bundles_.ReadOomKills(ended);
+    if (!kept) return false;
+    const auto gone = OomKillsOfTheGone(kept->slice, ended);
+    return gone && *gone > kept->gone;
   }
 
   const Bundles bundles_;
@@ -372,7 +387,7 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
     }
     const auto record = records_->Find(name);
     if (record && record->ran && !record->exit && !record->cgroup.empty()) {
-      records_->KeepOomKills(name, record->cgroup);
+      records_->KeepFirstOomKills(name, record->cgroup);
     }
     // A unit whose program has run, and of which systemd knows nothing, was unloaded.
     ASSIGN_OR_RETURN(const bool has_run, HasRun(name));
