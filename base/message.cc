@@ -7,6 +7,12 @@
 
 namespace base {
 
+Result<FdPair> MakeSocketPair(int type) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) return ErrnoError("make a socket pair");
+  return FdPair{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
 Status SendMessage(int socket, std::string_view text, const std::vector<int>& descriptors, int flags) {
   if (text.empty() || descriptors.size() > kMostMessageDescriptors) return Internal("no message can be made of this");
   iovec data{const_cast<char*>(text.data()), text.size()};
@@ -35,7 +41,7 @@ Result<std::optional<Message>> ReceiveMessage(int socket, size_t longest, int fl
   Message received;
   received.text.resize(longest);
   iovec data{received.text.data(), received.text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostMessageDescriptors)];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostMessageDescriptors) + CMSG_SPACE(sizeof(ucred))];
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
@@ -47,7 +53,13 @@ Result<std::optional<Message>> ReceiveMessage(int socket, size_t longest, int fl
     if (errno != EINTR) return ErrnoError("receive a message");
   }
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials{};
+      std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+      received.sender = credentials.pid;
+    }
+    if (header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int fd = -1;

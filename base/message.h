@@ -1,5 +1,7 @@
-// Messages with descriptors over sockets of type SOCK_SEQPACKET.
+// Messages with descriptors over sockets that keep messages apart, such as those of type SOCK_SEQPACKET.
 #pragma once
+
+#include <sys/socket.h>
 
 #include <cstddef>
 #include <optional>
@@ -12,9 +14,19 @@
 
 namespace base {
 
+// Two connected ends.
+struct FdPair {
+  UniqueFd ours, theirs;
+};
+
+// `type` as of socketpair(2); close-on-exec.
+Result<FdPair> MakeSocketPair(int type = SOCK_SEQPACKET);
+
 struct Message {
   std::string text;
   std::vector<UniqueFd> descriptors;  // close-on-exec
+  // The sender's number in this process's PID namespace, where the receiving socket has the option SO_PASSCRED.
+  std::optional<int> sender;
 };
 
 // More than these cannot be sent with one message.

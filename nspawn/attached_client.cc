@@ -23,22 +23,10 @@ using base::UniqueFd;
 constexpr int kSocketBuffer = 1 << 20;
 constexpr std::string_view kInputClosed = "input closed";
 
-struct Pair {
-  UniqueFd ours, theirs;
-};
-
-Result<Pair> MakePair(int type) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-    return base::ErrnoError("make a socket pair");
-  }
-  return Pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
 // A socket and not a pipe: the memory of large pipes counts against the pipes of every process of the same user, so
 // those in containers too.
-Result<Pair> MakeOutputPair() {
-  ASSIGN_OR_RETURN(Pair pair, MakePair(SOCK_STREAM));
+Result<base::FdPair> MakeOutputPair() {
+  ASSIGN_OR_RETURN(base::FdPair pair, base::MakeSocketPair(SOCK_STREAM | SOCK_NONBLOCK));
   if (::setsockopt(pair.ours.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSocketBuffer, sizeof kSocketBuffer) != 0) {
     (void)::setsockopt(pair.ours.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof kSocketBuffer);
   }
@@ -85,9 +73,9 @@ class AttachStream final : public Stream {
 
 Result<std::unique_ptr<AttachedClient>> AttachedClient::Connect(Ends ends, std::unique_ptr<Stream>& stream) {
   std::unique_ptr<AttachedClient> client(new AttachedClient);
-  ASSIGN_OR_RETURN(Pair control, MakePair(SOCK_SEQPACKET));
+  ASSIGN_OR_RETURN(base::FdPair control, base::MakeSocketPair(SOCK_SEQPACKET | SOCK_NONBLOCK));
   client->control_ = std::move(control.ours);
-  Pair output, error;
+  base::FdPair output, error;
   if (ends.output) {
     ASSIGN_OR_RETURN(output, MakeOutputPair());
   }

@@ -30,6 +30,7 @@ namespace {
 
 using base::Code;
 using base::Error;
+using base::FdPair;
 using base::Result;
 using base::Status;
 using base::UniqueFd;
@@ -42,30 +43,20 @@ constexpr milliseconds kDrain{100};
 // How long the end of a process is waited for that has been killed.
 constexpr milliseconds kKillGrace{2000};
 
-struct Pair {
-  UniqueFd ours, theirs;
-};
-
-Result<Pair> MakeSocketPair() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
-  return Pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
 // Our end is non-blocking.
-Result<Pair> MakePipe(int our_end) {
+Result<FdPair> MakePipe(int our_end) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return base::ErrnoError("make a pipe");
-  Pair pipe{UniqueFd(ends[our_end]), UniqueFd(ends[1 - our_end])};
+  FdPair pipe{UniqueFd(ends[our_end]), UniqueFd(ends[1 - our_end])};
   if (::fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) != 0) return base::ErrnoError("make a pipe non-blocking");
   return pipe;
 }
 
-Result<Pair> MakeOutputPipe() {
+Result<FdPair> MakeOutputPipe() {
   return MakePipe(0);
 }
 
-Result<Pair> MakeInputPipe() {
+Result<FdPair> MakeInputPipe() {
   return MakePipe(1);
 }
 
@@ -249,7 +240,7 @@ class SpawnerProcess : public Spawner {
       ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, null_.get(), null_.get(), null_.get()));
       return ExecWithTerminal(std::move(answers), options);
     }
-    Pair input, output, error;
+    FdPair input, output, error;
     if (options.input) {
       ASSIGN_OR_RETURN(input, MakeInputPipe());
     }
@@ -259,7 +250,7 @@ class SpawnerProcess : public Spawner {
     if (options.error) {
       ASSIGN_OR_RETURN(error, MakeOutputPipe());
     }
-    const auto theirs = [&](const Pair& pipe) { return pipe.theirs ? pipe.theirs.get() : null_.get(); };
+    const auto theirs = [&](const FdPair& pipe) { return pipe.theirs ? pipe.theirs.get() : null_.get(); };
     ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, theirs(input), theirs(output), theirs(error)));
     return ExecWithPipes(std::move(answers), std::move(input.ours), std::move(output.ours), std::move(error.ours));
   }
@@ -297,8 +288,8 @@ class SpawnerProcess : public Spawner {
   }
 
   Result<ProcessOutput> Execute(const SpawnRequest& spawn, int input, int cancelled, const Bounds& bounds) {
-    ASSIGN_OR_RETURN(Pair output, MakeOutputPipe());
-    ASSIGN_OR_RETURN(Pair error, MakeOutputPipe());
+    ASSIGN_OR_RETURN(FdPair output, MakeOutputPipe());
+    ASSIGN_OR_RETURN(FdPair error, MakeOutputPipe());
     ASSIGN_OR_RETURN(UniqueFd answers, Send(spawn, input, output.theirs.get(), error.theirs.get()));
     // Only the other ends may stay open, else none of these would ever end.
     output.theirs.reset();
@@ -313,7 +304,7 @@ class SpawnerProcess : public Spawner {
       return base::InvalidArgument("the arguments and the environment are too long");
     }
     ASSIGN_OR_RETURN(const UniqueFd file, MakeMemoryFile(encoded));
-    ASSIGN_OR_RETURN(Pair answers, MakeSocketPair());
+    ASSIGN_OR_RETURN(FdPair answers, base::MakeSocketPair());
     Status sent = base::SendMessage(control_.get(), "s", {answers.theirs.get(), file.get(), input, output, error});
     if (!sent.ok()) {
       if (sent.error().code() == Code::kUnavailable) return Error(Code::kUnavailable, "the spawner is gone");
@@ -352,7 +343,7 @@ Result<std::unique_ptr<Spawner>> Spawner::Start(const std::string& program) {
   RETURN_IF_ERROR(ChangeMount(clone.get(), MOUNT_ATTR_RDONLY, 0, false).Wrap(doing));
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return base::ErrnoError(doing + ": open /dev/null");
-  ASSIGN_OR_RETURN(Pair control, MakeSocketPair().Wrap(doing));
+  ASSIGN_OR_RETURN(FdPair control, base::MakeSocketPair().Wrap(doing));
   const pid_t pid = ::fork();
   if (pid < 0) return base::ErrnoError(doing + ": fork");
   if (pid == 0) BecomeSpawner(clone.get(), control.theirs.get(), null.get());

@@ -28,9 +28,6 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-// Enough for tens of thousands of mounts.
-constexpr size_t kLongestMountTable = 16 * 1024 * 1024;
-
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
@@ -90,9 +87,7 @@ Status TakeLayers(const ProcessSpec& spec, int pod_users, HostTree& tree) {
 Result<std::string> PropagationOf(int proc, int fd) {
   struct statx info {};
   if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &info) != 0) return base::ErrnoError("statx");
-  const UniqueFd file(::openat(proc, "self/mountinfo", O_RDONLY | O_CLOEXEC));
-  if (!file) return base::ErrnoError("open /proc/self/mountinfo");
-  ASSIGN_OR_RETURN(const std::string table, base::ReadAll(file.get(), kLongestMountTable, "/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::string table, ReadMountTable(proc));
   const std::string prefix = std::to_string(info.stx_mnt_id) + " ";
   for (const std::string_view line : base::Split(table, '\n')) {
     if (line.substr(0, prefix.size()) != prefix) continue;

@@ -28,7 +28,7 @@ struct HostTree {
   std::string upper_directory;
   std::string work_directory;
   // One for each of ProcessSpec::mounts, with its propagation, read-only attributes and mapped ids. Those of images are
-  // absent until MountImages() made them.
+  // absent until the root filesystem is made.
   std::vector<base::UniqueFd> mounts;
   std::vector<BoundDevice> devices;
   // Present when the container shares it.

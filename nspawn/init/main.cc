@@ -31,15 +31,16 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/message.h"
 #include "base/result.h"
 #include "base/text.h"
 #include "nspawn/init/devices.h"
-#include "nspawn/init/host_tree.h"
 #include "nspawn/init/id_maps.h"
 #include "nspawn/init/mounts.h"
 #include "nspawn/init/notify.h"
 #include "nspawn/init/restore.h"
 #include "nspawn/init/root_filesystem.h"
+#include "nspawn/init/setup.h"
 #include "nspawn/init/streams.h"
 #include "nspawn/init/sysctls.h"
 #include "nspawn/process/bundle.h"
@@ -65,6 +66,7 @@ using base::UniqueFd;
 constexpr char kThere[] = "there";
 constexpr char kMounted[] = "mounted";
 constexpr char kReady[] = "ready";
+constexpr size_t kLongestMessage = 8192;
 constexpr size_t kLongestRestore = 64 * 1024;
 
 // Guards against being started in any other way than by a container's unit, where what follows would harm the host.
@@ -97,49 +99,26 @@ Status ChooseNamespace(int proc, const NamespaceTarget& target, const std::strin
   return EnterNamespace(fd.get(), type, kind);
 }
 
-// What the processes that make a container work with.
-struct Setup {
-  const Bundle& bundle;
-  const Streams& streams;
-  int user_file;  // the bundle's "user"
-  int proc;
-  const IdMaps& maps;
-};
-
-// Makes the root filesystem with all that is mounted in it, in the present mount namespace and with the privileges of
-// the host's root, and enters it. The other namespaces are the container's.
+// Makes the root filesystem in the present mount namespace and enters it.
 Result<OwnFilesystems> MakeRoot(const Setup& setup) {
   const ProcessSpec& spec = setup.bundle.spec;
   RETURN_IF_ERROR(WriteSysctls(setup.proc, spec.sysctls));
-  ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
-
-  // Nothing may spread from here to the namespace of the unit's neighbours, nor later come in.
-  if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
-  const UniqueFd own_namespace(::openat(setup.proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
-  if (!own_namespace) return base::ErrnoError("open the mount namespace");
-  ASSIGN_OR_RETURN(HostTree tree, TakeFromHost({.spec = spec,
-                                                .proc = setup.proc,
-                                                .own = own_namespace.get(),
-                                                .device_tree = own.devices.get(),
-                                                .maps = setup.maps}));
-  ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree, kRootMountPoint));
-  RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
+  ASSIGN_OR_RETURN(RootFilesystem made, MakeRootFilesystem(spec, setup.proc, setup.maps, kRootMountPoint));
+  const int root = made.root.get();
   if (!spec.working_directory.empty()) {
-    RETURN_IF_ERROR(OpenOrCreateInRoot(root.get(), spec.working_directory, PathKind::kDirectory, RootOwner(spec))
+    RETURN_IF_ERROR(OpenOrCreateInRoot(root, spec.working_directory, PathKind::kDirectory, RootOwner(spec))
                         .Wrap("working directory"));
   }
-  if (spec.read_only_root) {
-    RETURN_IF_ERROR(ChangeMount(root.get(), MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only"));
-  }
+  if (spec.read_only_root) RETURN_IF_ERROR(MakeReadOnly(root));
   if (setup.maps.pod) {
-    ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), spec.user));
+    ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root, spec.user));
     RETURN_IF_ERROR(CheckMapped(spec, identity));
     for (const UniqueFd* stream : {&setup.streams.input, &setup.streams.output, &setup.streams.error}) {
       if (*stream) RETURN_IF_ERROR(GivePipe(spec, identity, stream->get()));
     }
   }
-  RETURN_IF_ERROR(EnterRoot(root.get()));
-  return own;
+  RETURN_IF_ERROR(EnterRoot(root));
+  return std::move(made.own);
 }
 
 // In a pod's user namespace: takes over the root that another process made. A mount namespace of this user namespace's
@@ -165,19 +144,19 @@ Result<Identity> Finish(const Setup& setup, const OwnFilesystems& own) {
   return identity;
 }
 
-// One message to the other side; a message that cannot be sent has nobody to read it.
+// A message that cannot be sent has nobody to read it.
 void Tell(int socket, std::string_view message) {
-  while (::send(socket, message.data(), message.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+  (void)base::SendMessage(socket, message);
 }
 
 // The next message, empty when the other side has closed.
+base::Message HearMessage(int socket) {
+  Result<std::optional<base::Message>> message = base::ReceiveMessage(socket, kLongestMessage);
+  return message.ok() && *message ? **std::move(message) : base::Message();
+}
+
 std::string Hear(int socket) {
-  char message[8192];
-  ssize_t length = 0;
-  do {
-    length = ::recv(socket, message, sizeof message, 0);
-  } while (length < 0 && errno == EINTR);
-  return length > 0 ? std::string(message, static_cast<size_t>(length)) : std::string();
+  return HearMessage(socket).text;
 }
 
 Result<Identity> MakeContainer(const Setup& setup, int socket) {
@@ -224,26 +203,28 @@ Status Expect(const std::string& heard, std::string_view expected) {
 
 // The number that the container's process has here, with its first message.
 Result<int> HearFirst(int socket) {
-  char text[8192];
-  iovec data{text, sizeof text};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t length = 0;
-  do {
-    length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (length < 0 && errno == EINTR);
-  RETURN_IF_ERROR(Expect(std::string(text, length > 0 ? static_cast<size_t>(length) : 0), kThere));
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) {
-    return base::Internal("the container's process did not tell its number");
+  const base::Message first = HearMessage(socket);
+  RETURN_IF_ERROR(Expect(first.text, kThere));
+  if (!first.sender) return base::Internal("the container's process did not tell its number");
+  return *first.sender;
+}
+
+// Has a new process, in new namespaces as of `flags`, do that, and gives what `work` answers there.
+template <typename Work>
+Result<std::string> RunElsewhere(uint64_t flags, const Work& work) {
+  ASSIGN_OR_RETURN(base::FdPair pair, base::MakeSocketPair());
+  ASSIGN_OR_RETURN(const int helper, CloneProcess(flags));
+  if (helper == 0) {
+    const Result<std::string> answer = work();
+    Tell(pair.theirs.get(), answer.ok() ? *answer : FormatStartError(answer.error()));
+    ::_exit(0);
   }
-  ucred credentials{};
-  std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
-  return credentials.pid;
+  pair.theirs.reset();
+  std::string answer = Hear(pair.ours.get());
+  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) continue;
+  if (answer.empty()) return base::Internal("the process that was to do it was killed");
+  if (std::optional<Error> error = ParseStartError(answer)) return *std::move(error);
+  return answer;
 }
 
 // Makes the container's process in a user namespace, as the present one has joined it or is to make it by `flags`. Its
@@ -271,23 +252,13 @@ Status MakeRootFor(const Setup& setup, int pid) {
   ASSIGN_OR_RETURN(const UniqueFd processes, OpenNamespace(setup.proc, pid, "pid"));
   ASSIGN_OR_RETURN(const UniqueFd cgroup, OpenNamespace(setup.proc, pid, "cgroup"));
   RETURN_IF_ERROR(EnterNamespace(processes.get(), CLONE_NEWPID, "pid"));
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
-  const UniqueFd own(ends[0]);
-  UniqueFd helpers(ends[1]);
-  ASSIGN_OR_RETURN(const int helper, CloneProcess(0));
-  if (helper == 0) {
-    Status made = EnterNamespace(cgroup.get(), CLONE_NEWCGROUP, "cgroup");
-    if (made.ok()) {
-      if (Result<OwnFilesystems> root = MakeRoot(setup); !root.ok()) made = std::move(root).error();
-    }
-    Tell(helpers.get(), made.ok() ? std::string(kMounted) : FormatStartError(made.error()));
-    ::_exit(0);
-  }
-  helpers.reset();
-  const std::string heard = Hear(own.get());
-  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) continue;
-  return Expect(heard, kMounted);
+  const auto work = [&]() -> Result<std::string> {
+    RETURN_IF_ERROR(EnterNamespace(cgroup.get(), CLONE_NEWCGROUP, "cgroup"));
+    RETURN_IF_ERROR(MakeRoot(setup));
+    return std::string(kMounted);
+  };
+  RETURN_IF_ERROR(RunElsewhere(0, work));
+  return base::Ok();
 }
 
 // Waits until the manager has dealt with all that was sent.
@@ -310,30 +281,20 @@ Result<std::optional<Restore>> ReadRestore() {
 }
 
 // The same out of a checkpoint; `flags` are those of the namespaces that the pod does not have.
-Status RestoreContainer(const Notifier& notifier, const ProcessSpec& spec, const Restore& restore,
-                        const Streams& streams, int user_file, int proc, uint64_t flags) {
+Status RestoreContainer(const Notifier& notifier, const Setup& setup, const Restore& restore, uint64_t flags) {
   // Much memory takes its time to be read.
   RETURN_IF_ERROR(notifier.Send("EXTEND_TIMEOUT_USEC=600000000"));
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
-  const UniqueFd own(ends[0]);
-  UniqueFd helpers(ends[1]);
-  ASSIGN_OR_RETURN(const int helper, CloneProcess(flags));
-  if (helper == 0) {
-    const Result<int> restored = RestoreProcesses(spec, restore, streams, user_file, proc);
-    Tell(helpers.get(), restored.ok() ? std::to_string(*restored) : FormatStartError(restored.error()));
-    ::_exit(0);
-  }
-  helpers.reset();
-  const std::string heard = Hear(own.get());
-  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) continue;
-  const std::optional<uint64_t> pid = base::ParseUnsigned(heard);
-  if (!pid) RETURN_IF_ERROR(Expect(heard, "").Wrap("restore the checkpoint"));
-  if (!pid) return base::Internal("restore the checkpoint: criu was killed");
-  RETURN_IF_ERROR(notifier.Send("MAINPID=" + heard));
+  const auto work = [&]() -> Result<std::string> {
+    ASSIGN_OR_RETURN(const int pid, RestoreProcesses(setup, restore));
+    return std::to_string(pid);
+  };
+  ASSIGN_OR_RETURN(const std::string restored, RunElsewhere(flags, work).Wrap("restore the checkpoint"));
+  const std::optional<uint64_t> pid = base::ParseUnsigned(restored);
+  if (!pid) return base::Internal("the restored process has no number");
+  RETURN_IF_ERROR(notifier.Send("MAINPID=" + restored));
   RETURN_IF_ERROR(notifier.Send("STATUS=" + std::string(kStartedStatus)));
   RETURN_IF_ERROR(Settle(notifier));
-  return ResumeProcesses(proc, static_cast<int>(*pid));
+  return ResumeProcesses(setup.proc, static_cast<int>(*pid));
 }
 
 // `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
@@ -356,16 +317,14 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.uts, "uts", CLONE_NEWUTS, flags));
   ASSIGN_OR_RETURN(const std::optional<Restore> restore, ReadRestore());
   if (restore) {
-    return RestoreContainer(notifier, bundle.spec, *restore, streams, user_file.get(), proc.get(),
-                            flags & ~uint64_t{CLONE_PARENT});
+    return RestoreContainer(notifier, setup, *restore, flags & ~uint64_t{CLONE_PARENT});
   }
   RETURN_IF_ERROR(ChooseNamespace(proc.get(), bundle.spec.pid, "pid", CLONE_NEWPID, flags));
   if (!bundle.spec.privileged) flags |= CLONE_NEWCGROUP;
 
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::ErrnoError("make a socket pair");
-  child.reset(ends[0]);
-  UniqueFd parent(ends[1]);
+  ASSIGN_OR_RETURN(base::FdPair pair, base::MakeSocketPair());
+  child = std::move(pair.ours);
+  UniqueFd parent = std::move(pair.theirs);
   constexpr int kOn = 1;
   if (::setsockopt(child.get(), SOL_SOCKET, SO_PASSCRED, &kOn, sizeof kOn) != 0) {
     return base::ErrnoError("ask for credentials");

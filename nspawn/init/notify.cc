@@ -5,12 +5,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
+#include "base/message.h"
+
 namespace nspawn {
+namespace {
+
+constexpr std::string_view kDoing = "notify the service manager";
+
+}  // namespace
 
 using base::Result;
 using base::Status;
@@ -40,7 +46,7 @@ Result<Notifier> Notifier::Connect() {
 }
 
 Status Notifier::Send(std::string_view assignments) const {
-  return SendWith(assignments, -1);
+  return base::SendMessage(socket_.get(), assignments).Wrap(kDoing);
 }
 
 Result<UniqueFd> Notifier::Barrier() const {
@@ -48,29 +54,8 @@ Result<UniqueFd> Notifier::Barrier() const {
   if (::pipe2(ends, O_CLOEXEC) != 0) return base::ErrnoError("make a pipe");
   UniqueFd read_end(ends[0]);
   const UniqueFd write_end(ends[1]);
-  RETURN_IF_ERROR(SendWith("BARRIER=1", write_end.get()));
+  RETURN_IF_ERROR(base::SendMessage(socket_.get(), "BARRIER=1", {write_end.get()}).Wrap(kDoing));
   return read_end;
-}
-
-Status Notifier::SendWith(std::string_view assignments, int fd) const {
-  iovec text{const_cast<char*>(assignments.data()), assignments.size()};
-  msghdr message{};
-  message.msg_iov = &text;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  while (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) return base::ErrnoError("notify the service manager");
-  }
-  return base::Ok();
 }
 
 }  // namespace nspawn

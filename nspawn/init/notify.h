@@ -21,7 +21,6 @@ class Notifier {
 
  private:
   explicit Notifier(base::UniqueFd socket) : socket_(std::move(socket)) {}
-  base::Status SendWith(std::string_view assignments, int fd) const;
   base::UniqueFd socket_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -18,9 +17,6 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "nspawn/criu.h"
-#include "nspawn/init/host_tree.h"
-#include "nspawn/init/id_maps.h"
-#include "nspawn/init/mounts.h"
 #include "nspawn/init/root_filesystem.h"
 #include "nspawn/init/sysctls.h"
 #include "nspawn/process/execute.h"
@@ -38,7 +34,6 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr size_t kLongestMountTable = 16 * 1024 * 1024;
 constexpr int kStreams = 3;
 
 std::string RootOf(const Restore& restore) {
@@ -48,12 +43,11 @@ std::string WorkOf(const Restore& restore) {
   return restore.directory + "/work";
 }
 
-// A mount namespace with all that the host has, in which nothing that is mounted spreads to the host's.
+// A mount namespace with all that the host has.
 Status CopyHostMounts(int proc) {
   ASSIGN_OR_RETURN(const UniqueFd host, OpenNamespace(proc, 1, "mnt"));
   RETURN_IF_ERROR(EnterNamespace(host.get(), CLONE_NEWNS, "mount"));
   if (::unshare(CLONE_NEWNS) != 0) return base::ErrnoError("copy the host's mounts");
-  if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
   return base::Ok();
 }
 
@@ -67,33 +61,21 @@ Status GiveStreams(const Streams& streams, uint32_t uid) {
   return base::Ok();
 }
 
-Status MakeRoot(const ProcessSpec& spec, const Restore& restore, const Streams& streams, int user_file, int proc) {
-  RETURN_IF_ERROR(WriteSysctls(proc, spec.sysctls));
-  // The procfs among them is one of the host's processes. It only carries what is mounted inside of it: criu makes the
+Status MakeRoot(const Setup& setup, const Restore& restore) {
+  const ProcessSpec& spec = setup.bundle.spec;
+  RETURN_IF_ERROR(WriteSysctls(setup.proc, spec.sysctls));
+  // The procfs in it is one of the host's processes. It only carries what is mounted inside of it: criu makes the
   // container's own.
-  ASSIGN_OR_RETURN(OwnFilesystems own, MakeFilesystems(spec));
-  const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
-  if (!own_namespace) return base::ErrnoError("open the mount namespace");
-  ASSIGN_OR_RETURN(const IdMaps maps, OpenIdMaps(proc, spec));
-  ASSIGN_OR_RETURN(
-      HostTree tree,
-      TakeFromHost(
-          {.spec = spec, .proc = proc, .own = own_namespace.get(), .device_tree = own.devices.get(), .maps = maps}));
-  ASSIGN_OR_RETURN(const UniqueFd root, MountImages(spec, tree, RootOf(restore)));
-  RETURN_IF_ERROR(MountAll(spec, root.get(), own, tree));
-  if (spec.read_only_root) {
-    RETURN_IF_ERROR(ChangeMount(root.get(), MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only"));
-  }
-  ASSIGN_OR_RETURN(const Identity identity, ResolveUser(root.get(), spec.user));
-  RETURN_IF_ERROR(base::WriteAll(user_file, FormatIdentity(identity)).Wrap("write the bundle's user"));
-  return GiveStreams(streams, identity.uid);
+  ASSIGN_OR_RETURN(const RootFilesystem made, MakeRootFilesystem(spec, setup.proc, setup.maps, RootOf(restore)));
+  if (spec.read_only_root) RETURN_IF_ERROR(MakeReadOnly(made.root.get()));
+  ASSIGN_OR_RETURN(const Identity identity, ResolveUser(made.root.get(), spec.user));
+  RETURN_IF_ERROR(base::WriteAll(setup.user_file, FormatIdentity(identity)).Wrap("write the bundle's user"));
+  return GiveStreams(setup.streams, identity.uid);
 }
 
 // The mount points below the container's root, as the container will see them.
 Result<std::vector<std::string>> MountPointsOf(const Restore& restore, int proc) {
-  const UniqueFd file(::openat(proc, "self/mountinfo", O_RDONLY | O_CLOEXEC));
-  if (!file) return base::ErrnoError("open /proc/self/mountinfo");
-  ASSIGN_OR_RETURN(const std::string table, base::ReadAll(file.get(), kLongestMountTable, "/proc/self/mountinfo"));
+  ASSIGN_OR_RETURN(const std::string table, ReadMountTable(proc));
   ASSIGN_OR_RETURN(const std::vector<MountPoint> all, ParseMountTable(table));
   const std::string prefix = RootOf(restore) + "/";
   std::vector<MountPoint> mounts;
@@ -124,11 +106,11 @@ Result<std::vector<std::string>> MountPointsOf(const Restore& restore, int proc)
   ::_exit(127);
 }
 
-Status RunCriu(const ProcessSpec& spec, const Restore& restore, const Streams& streams, int proc) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> mounts, MountPointsOf(restore, proc));
-  const std::vector<std::string> arguments = RestoreArguments(restore, mounts, spec.apparmor_profile);
+Status RunCriu(const Setup& setup, const Restore& restore) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> mounts, MountPointsOf(restore, setup.proc));
+  const std::vector<std::string> arguments = RestoreArguments(restore, mounts, setup.bundle.spec.apparmor_profile);
   ASSIGN_OR_RETURN(const int criu, CloneProcess(0));
-  if (criu == 0) ExecuteCriu(restore, streams, arguments);
+  if (criu == 0) ExecuteCriu(restore, setup.streams, arguments);
   int status = 0;
   while (::waitpid(criu, &status, 0) < 0) {
     if (errno != EINTR) return base::ErrnoError("wait for criu");
@@ -178,13 +160,14 @@ std::vector<std::string> RestoreArguments(const Restore& restore, const std::vec
   return arguments;
 }
 
-Result<int> RestoreProcesses(const ProcessSpec& spec, const Restore& restore, const Streams& streams, int user_file,
-                             int proc) {
+Result<int> RestoreProcesses(const Setup& setup, const Restore& restore) {
   RETURN_IF_ERROR(ResetProcess());
-  if (!spec.privileged && ::unshare(CLONE_NEWCGROUP) != 0) return base::ErrnoError("make a cgroup namespace");
-  RETURN_IF_ERROR(CopyHostMounts(proc));
-  RETURN_IF_ERROR(MakeRoot(spec, restore, streams, user_file, proc));
-  RETURN_IF_ERROR(RunCriu(spec, restore, streams, proc));
+  if (!setup.bundle.spec.privileged && ::unshare(CLONE_NEWCGROUP) != 0) {
+    return base::ErrnoError("make a cgroup namespace");
+  }
+  RETURN_IF_ERROR(CopyHostMounts(setup.proc));
+  RETURN_IF_ERROR(MakeRoot(setup, restore));
+  RETURN_IF_ERROR(RunCriu(setup, restore));
   ASSIGN_OR_RETURN(const std::string text, base::ReadFile(WorkOf(restore) + "/pid", 64));
   const std::string_view digits = std::string_view(text).substr(0, text.find_first_not_of("0123456789"));
   const std::optional<uint64_t> pid = base::ParseUnsigned(digits);

@@ -10,19 +10,16 @@
 
 #include "base/result.h"
 #include "nspawn/criu.h"
-#include "nspawn/init/streams.h"
-#include "nspawn/process_spec.h"
+#include "nspawn/init/setup.h"
 
 namespace nspawn {
 
 // In a process of its own, which has joined the pod's namespaces and ends after it: makes the container's processes and
 // gives the first one's number. They are stopped, so that the service manager can be told of them first. criu has ended
-// by then, and they are children of the service manager. Whom the program ran as is written to
-// `user_file`; `proc` is a procfs of the host's PID namespace.
-base::Result<int> RestoreProcesses(const ProcessSpec& spec, const Restore& restore, const Streams& streams,
-                                   int user_file, int proc);
+// by then, and they are children of the service manager. Whom the program ran as is written to the bundle.
+base::Result<int> RestoreProcesses(const Setup& setup, const Restore& restore);
 
-// Lets all processes of the PID namespace of `pid` go on.
+// Lets all processes of the PID namespace of `pid` go on. `proc` is a procfs of the host's PID namespace.
 base::Status ResumeProcesses(int proc, int pid);
 
 // The command line of criu for it. `mounts` are the mount points of the container, made below its "rootfs"; the streams

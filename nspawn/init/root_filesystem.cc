@@ -14,6 +14,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "nspawn/init/host_tree.h"
 #include "nspawn/process/mount_api.h"
 
 namespace nspawn {
@@ -112,8 +113,8 @@ Result<UniqueFd> MountImageVolume(const Names& names, const Mount& mount, const 
   return CloneMount(source->get(), "", false);
 }
 
-}  // namespace
-
+// Mounts the overlay at `mount_point` and gives its root. Image volumes become members of HostTree::mounts, detached:
+// each the overlay of an image's layers, read-only, or what its sub path names inside of that.
 Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree, const std::string& mount_point) {
   ASSIGN_OR_RETURN(const UniqueFd directory, NewFilesystem("tmpfs", {{"mode", "0700"}}, MOUNT_ATTR_NOSUID));
   {
@@ -145,6 +146,30 @@ Result<UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree, const std:
   UniqueFd root(::open(mount_point.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return base::ErrnoError("open the root filesystem");
   return root;
+}
+
+}  // namespace
+
+Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int proc, const IdMaps& maps,
+                                          const std::string& mount_point) {
+  RootFilesystem made;
+  ASSIGN_OR_RETURN(made.own, MakeFilesystems(spec));
+  // Nothing may spread from here to the namespace of the unit's neighbours, nor later come in.
+  if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
+  const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!own_namespace) return base::ErrnoError("open the mount namespace");
+  ASSIGN_OR_RETURN(HostTree tree, TakeFromHost({.spec = spec,
+                                                .proc = proc,
+                                                .own = own_namespace.get(),
+                                                .device_tree = made.own.devices.get(),
+                                                .maps = maps}));
+  ASSIGN_OR_RETURN(made.root, MountImages(spec, tree, mount_point));
+  RETURN_IF_ERROR(MountAll(spec, made.root.get(), made.own, tree));
+  return made;
+}
+
+Status MakeReadOnly(int root) {
+  return ChangeMount(root, MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only");
 }
 
 Status EnterRoot(int root) {

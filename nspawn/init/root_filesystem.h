@@ -5,7 +5,8 @@
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "nspawn/init/host_tree.h"
+#include "nspawn/init/id_maps.h"
+#include "nspawn/init/mounts.h"
 #include "nspawn/process_spec.h"
 
 namespace nspawn {
@@ -13,10 +14,18 @@ namespace nspawn {
 // The directory of the bundle at which a container's root filesystem is made.
 inline constexpr char kRootMountPoint[] = "/rootfs";
 
-// Mounts the overlay at `mount_point`, in the present mount namespace, whose mounts must be private, and gives its
-// root. Image volumes become members of HostTree::mounts, detached: each the overlay of an image's layers, read-only,
-// or what its sub path names inside of that.
-base::Result<base::UniqueFd> MountImages(const ProcessSpec& spec, HostTree& tree, const std::string& mount_point);
+struct RootFilesystem {
+  base::UniqueFd root;
+  OwnFilesystems own;
+};
+
+// Makes the root filesystem with all that is mounted in it at `mount_point`, in the present mount namespace, whose
+// mounts become private, and with the privileges of the host's root. The other namespaces are the container's. It is
+// writable still. `proc` is a procfs of the host's PID namespace.
+base::Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int proc, const IdMaps& maps,
+                                                const std::string& mount_point);
+
+base::Status MakeReadOnly(int root);
 
 // Makes `root` the root of the mount namespace and of this process, and lets go of all that was there before.
 base::Status EnterRoot(int root);

@@ -8,12 +8,17 @@
 
 #include <cerrno>
 
+#include "base/files.h"
+
 namespace nspawn {
 namespace {
 
 using base::Result;
 using base::Status;
 using base::UniqueFd;
+
+// Enough for tens of thousands of mounts.
+constexpr size_t kLongestMountTable = 16 * 1024 * 1024;
 
 // glibc's <sys/mount.h> and <linux/mount.h> do not go together, so the calls are made by number.
 long FsConfig(int context, unsigned command, const char* key, const void* value) {
@@ -84,6 +89,12 @@ Status AttachMount(int mount, int target) {
     return base::ErrnoError("attach a mount");
   }
   return base::Ok();
+}
+
+Result<std::string> ReadMountTable(int proc) {
+  const UniqueFd file(::openat(proc, "self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (!file) return base::ErrnoError("open /proc/self/mountinfo");
+  return base::ReadAll(file.get(), kLongestMountTable, "/proc/self/mountinfo");
 }
 
 Result<int64_t> FilesystemType(int fd) {

@@ -35,6 +35,9 @@ base::Status ChangeMount(int mount, uint64_t attributes, uint64_t propagation, b
 // Puts a detached mount on top of the file or directory `target`.
 base::Status AttachMount(int mount, int target);
 
+// The mount table (proc_pid_mountinfo(5)) of this process's mount namespace. `proc` is a procfs of its PID namespace.
+base::Result<std::string> ReadMountTable(int proc);
+
 // The type number of the file system that holds `fd` (statfs(2)).
 base::Result<int64_t> FilesystemType(int fd);
 
