@@ -14,6 +14,7 @@
 #include "cri/sandbox_files.h"
 #include "cri/sysctls.h"
 #include "cri/user_namespace.h"
+#include "nspawn/hostname.h"
 
 namespace cri {
 namespace {
@@ -47,14 +48,13 @@ base::Status Validate(const v1::RunPodSandboxRequest& request) {
   if (config.metadata().name().empty() || config.metadata().uid().empty() || config.metadata().namespace_().empty()) {
     return base::InvalidArgument("the pod sandbox's metadata needs a name, a uid and a namespace");
   }
-  if (config.hostname().size() > HOST_NAME_MAX) {
-    return base::InvalidArgument("hostname \"" + config.hostname() + "\" is longer than 64 characters");
+  // The CRI does not say what it may be. A kubelet sends DNS labels, and DNS subdomains of up to 64 characters.
+  if (!config.hostname().empty() && !nspawn::IsHostname(config.hostname())) {
+    return base::InvalidArgument(
+        "hostname \"" + base::Printable(config.hostname(), 256) +
+        "\" is not one: it may have letters, digits, dots and, within a label, hyphens, and 64 "
+        "characters at most");
   }
-  const bool fits = std::all_of(config.hostname().begin(), config.hostname().end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
-  });
-  if (!fits)
-    return base::InvalidArgument("hostname \"" + config.hostname() + "\" has characters other than [A-Za-z0-9._-]");
   const v1::NamespaceOption& namespaces = config.linux().security_context().namespace_options();
   RETURN_IF_ERROR(CheckUserNamespace(namespaces));
   RETURN_IF_ERROR(ReadSysctls(config));
@@ -85,12 +85,7 @@ std::string HostnameOf(const v1::PodSandboxConfig& config, bool host_network) {
     return name;
   }
   if (!config.hostname().empty()) return config.hostname();
-  // As the kubelet does: the pod's name, as far as a host name goes.
-  std::string name;
-  for (const char c : config.metadata().name().substr(0, 63)) {
-    name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ? c : '-';
-  }
-  return name;
+  return nspawn::HostnameFrom(config.metadata().name());
 }
 
 cni::Attachment AttachmentOf(const SandboxRecord& record) {

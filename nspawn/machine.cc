@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "nspawn/bus.h"
+#include "nspawn/hostname.h"
 #include "nspawn/oom_score.h"
 #include "nspawn/pause_root.h"
 #include "nspawn/service_failure.h"
@@ -40,14 +41,6 @@ std::string UnitName(const std::string& name) {
 bool HasOnlyLettersDigitsAnd(std::string_view text, std::string_view more) {
   return std::all_of(text.begin(), text.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || more.find(c) != more.npos;
-  });
-}
-
-bool IsHostname(std::string_view name) {
-  if (name.empty() || name.size() > 64) return false;
-  const auto labels = base::Split(name, '.');
-  return std::all_of(labels.begin(), labels.end(), [](std::string_view label) {
-    return !label.empty() && label.front() != '-' && label.back() != '-' && HasOnlyLettersDigitsAnd(label, "-");
   });
 }
 

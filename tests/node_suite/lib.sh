@@ -78,6 +78,13 @@ started() {
 # inside ID COMMAND…
 inside() { crictl exec -s "$@"; }
 
+# in_terminal COLUMNS ROWS NEW-COLUMNS NEW-ROWS COMMAND… runs a command in a terminal of its own, which gets another size
+# when the command has written a line, and prints what it writes.
+in_terminal() { python3 "$(dirname "${BASH_SOURCE[0]}")/in_terminal.py" "$@"; }
+
+# lines_of LOG-FILE: what a container has written to its standard output.
+lines_of() { sed -n 's/^[^ ]* stdout F //p' "$1"; }
+
 status() { crictl inspect "$1" | jq -r ".status$2"; }
 in_state() { [[ $(status "$1" .state) == "CONTAINER_$2" ]]; }
 # ended ID waits until a container has ended.

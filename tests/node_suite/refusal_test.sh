@@ -22,6 +22,10 @@ test_a_registry_that_does_not_listen_is_unavailable() {
   refused_without_trace 'Unavailable.*127.0.0.1:5999|127.0.0.1:5999.*(refused|connect)' crictl pull 127.0.0.1:5999/x:latest
 }
 
+test_a_host_name_that_systemd_does_not_take_is_refused() {
+  refused_without_trace 'InvalidArgument.*hostname .*my_host' pod host '.hostname = "my_host"'
+}
+
 # twisted KIND pulls the base image from a registry that answers as KIND says.
 twisted() {
   local registry_pid

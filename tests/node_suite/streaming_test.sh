@@ -6,10 +6,6 @@ transports=(spdy websocket)
 # streamed COMMAND TRANSPORT ARGUMENT… runs crictl's command over the transport, for a minute at most.
 streamed() { timeout 60 crictl "$1" --transport "$2" "${@:3}"; }
 
-# in_terminal COLUMNS ROWS NEW-COLUMNS NEW-ROWS COMMAND… runs a command in a terminal of its own, which gets another size
-# when the command has written a line, and prints what it writes.
-in_terminal() { python3 "$(dirname "${BASH_SOURCE[0]}")/in_terminal.py" "$@"; }
-
 # pod_server POD-ID ADDRESS PORT MODE serves in the pod's network namespace until the test's end (see pod_server.py).
 pod_server() {
   local namespace

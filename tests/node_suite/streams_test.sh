@@ -1,8 +1,6 @@
 # Containers with a terminal or an open standard input, and who is attached to them.
 # shellcheck shell=bash disable=SC2016,SC2154,SC2317  # containers' shells expand; $scratch is the runner's
 
-lines_of() { sed -n 's/^[^ ]* stdout F //p' "$1"; }
-
 # Names in the descriptor store of the daemon; systemd before version 254 tells their number only.
 stored() { systemctl show -P NFileDescriptorStore cri-nspawn.service; }
 

@@ -62,6 +62,45 @@ test_files_of_the_image_belong_to_the_same_users_inside() {
   inside "$id" sh -c 'echo gone >/dev/null; ls /proc/1/ns /sys/class/net /dev/mqueue /sys/fs/cgroup >/dev/null'
 }
 
+test_a_container_in_a_user_namespace_has_a_terminal() {
+  need_user_namespaces
+  local pod_id id user log=$scratch/logs/mapped/shell.log
+  for user in 0 1234; do
+    pod_id=$(pod mapped "$in_users")
+    id=$(started mapped "$pod_id" shell "$in_users | "'.tty = true | .stdin = true |
+      .linux.security_context.run_as_user = {value: ($ARGS.positional[0] | tonumber)} | .command = ["sh", "-c",
+      "tty; stat -c %u /dev/pts/0 /dev/console; echo tty >/dev/tty; echo console >/dev/console; echo err >&2; exec sh"]' "$user")
+    eventually 10 grep -q 'stdout F err$' "$log"
+    equals "/dev/pts/0 $user $user tty console err" "$(lines_of "$log" | head -n 6 | xargs)" "the terminal of user $user"
+    equals 34816 "$(inside "$id" cut -d' ' -f7 /proc/1/stat)" 'its controlling terminal'
+    # The daemon keeps it over its own end, and clients can use it.
+    [[ $user == 0 ]] || kill_daemon
+    # shellcheck disable=SC2094  # crictl wants a terminal of its own for this
+    (sleep 1; echo 'echo $((40 + 2)) $(id -u)'; sleep 1; echo 'exit 7') |
+      timeout 20 script -qec "crictl attach -it $id" /dev/null >"$scratch/attached" || true
+    ended "$id"
+    contains "$(cat "$scratch/attached")" "^42 $user"
+    equals 7 "$(status "$id" .exitCode)"
+    crictl rmp -f "$pod_id"
+    rm "$log"
+  done
+}
+
+test_exec_in_a_user_namespace_has_a_terminal() {
+  need_user_namespaces
+  local id user
+  for user in 0 1234; do
+    id=$(started "mapped$user" "$(pod "mapped$user" "$in_users")" main "$in_users | "'
+      .linux.security_context.run_as_user = {value: ($ARGS.positional[0] | tonumber)}' "$user")
+    equals "33 101 $user $user /dev/pts/0"$'\n'"44 122 $user $user /dev/pts/0" \
+      "$(in_terminal 101 33 122 44 crictl exec -it "$id" sh -c '
+        for size in "33 101" "44 122"; do
+          until [ "$(stty size 2>/dev/null)" = "$size" ]; do sleep 0.1; done
+          echo "$size $(id -u) $(stat -c %u $(tty)) $(tty)"
+        done; echo >/dev/tty' | tr -d '\r' | grep .)"
+  done
+}
+
 test_users_inside_are_users() {
   need_user_namespaces
   local pod_id id

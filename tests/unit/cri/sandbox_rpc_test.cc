@@ -135,9 +135,13 @@ TEST_F(SandboxRpc, BadRequestsAreRefusedBeforeAnythingIsMade) {
   Run();
   EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   request_.mutable_config()->mutable_metadata()->set_uid("u");
-  request_.mutable_config()->set_hostname("evil\nname");
-  Run();
-  EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  for (const std::string& hostname : {std::string("evil\nname"), std::string("my_host"), std::string("-a"),
+                                      std::string("a."), std::string(65, 'a')}) {
+    request_.mutable_config()->set_hostname(hostname);
+    Run();
+    EXPECT_EQ(status_.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << hostname;
+    EXPECT_THAT(status_.error_message(), HasSubstr("hostname")) << hostname;
+  }
   request_.mutable_config()->clear_hostname();
   request_.mutable_config()->mutable_linux()->set_cgroup_parent("/kubepods/pod1");
   Run();
