@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -552,13 +553,15 @@ TEST_F(ServerTest, APortThatNobodyListensOnIsAnErrorOfThatConnectionOnly) {
 }
 
 TEST_F(ServerTest, AForwardedServerMayEndFirst) {
-  std::string received;
+  std::promise<std::string> received;
   Listener server([&](int fd) {
     EXPECT_EQ(::write(fd, "banner", 6), 6);
     ::shutdown(fd, SHUT_WR);
     char buffer[64];
     ssize_t count = 0;
-    while ((count = ::read(fd, buffer, sizeof buffer)) > 0) received.append(buffer, static_cast<size_t>(count));
+    std::string text;
+    while ((count = ::read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<size_t>(count));
+    received.set_value(text);
   });
   SpdyClient client(PortForward(), "portforward.k8s.io");
   const uint32_t error = client.Open(Forward("error", server.port, "0"));
@@ -568,8 +571,9 @@ TEST_F(ServerTest, AForwardedServerMayEndFirst) {
   client.Data(data, "still heard", true);
   client.Send(spdy::PingFrame(1));
   ASSERT_TRUE(client.Until([&] { return client.pongs.contains(1); }));
-  for (int i = 0; i < 500 && received.empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  EXPECT_EQ(received, "still heard");
+  auto heard = received.get_future();
+  ASSERT_EQ(heard.wait_for(seconds(10)), std::future_status::ready);
+  EXPECT_EQ(heard.get(), "still heard");
 }
 
 TEST_F(ServerTest, AConnectionThatIsNotReadDoesNotHoldUpAnother) {
