@@ -112,7 +112,7 @@ base::Status Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto server, Server::Start({config.socket, group}, runtime_service, image_service));
   base::Log(base::LogLevel::kNotice, "serving CRI v1 on " + config.socket);
   ::sd_notify(0, "READY=1");
-  const base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
+  base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
   ::sd_notify(0, "STOPPING=1");
   server->Stop(kStopGrace);
   return ended;

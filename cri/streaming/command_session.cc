@@ -202,7 +202,7 @@ void CommandSession::FinishIfDone() {
 
 std::string CommandSession::StatusText(const base::Result<int>& exit_code) const {
   if (!exit_code.ok()) {
-    const std::string message = exit_code.error().message();
+    std::string message = exit_code.error().message();
     if (!options_.status_json) return message;
     return Dump({{"metadata", Json::object()},
                  {"status", "Failure"},
@@ -214,7 +214,7 @@ std::string CommandSession::StatusText(const base::Result<int>& exit_code) const
     return options_.status_json ? Dump({{"metadata", Json::object()}, {"status", "Success"}}) : "";
   }
   const std::string code = std::to_string(*exit_code);
-  const std::string message = "command terminated with exit code " + code;
+  std::string message = "command terminated with exit code " + code;
   if (!options_.status_json) return message;
   return Dump({{"metadata", Json::object()},
                {"status", "Failure"},
