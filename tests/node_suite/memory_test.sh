@@ -1,9 +1,6 @@
 # Ends for want of memory.
 # shellcheck shell=bash disable=SC2016,SC2154,SC2317  # containers' shells expand; $scratch is the runner's
 
-# Fills 64 MiB of memory in the shell that is the main process, or in a child of it.
-hungry='x=$(head -c 100000000 /dev/zero | tr "\0" x)'
-
 test_an_end_for_want_of_memory_is_told() {
   [[ -e /sys/fs/cgroup/system.slice/memory.events ]] || skip 'memory is not controlled on this node'
   local pod_id id group
