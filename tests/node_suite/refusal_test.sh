@@ -26,47 +26,6 @@ test_a_host_name_that_systemd_does_not_take_is_refused() {
   refused_without_trace 'InvalidArgument.*hostname .*my_host' pod host '.hostname = "my_host"'
 }
 
-# twisted KIND pulls the base image from a registry that answers as KIND says.
-twisted() {
-  local registry_pid
-  mkdir -p /etc/cri-nspawn/certs.d/127.0.0.1:5001
-  sed 's/5000/5001/g' /etc/cri-nspawn/certs.d/127.0.0.1:5000/hosts.toml >/etc/cri-nspawn/certs.d/127.0.0.1:5001/hosts.toml
-  python3 "$PWD/twisted_registry.py" "$1" 5001 5000 &
-  registry_pid=$!
-  eventually 5 curl -s -m 1 http://127.0.0.1:5001/healthy
-  local status=0
-  # A layer that is here already would not be fetched.
-  crictl rmi --all >/dev/null 2>&1
-  refused_without_trace "$2" crictl pull --pull-timeout 10s 127.0.0.1:5001/base:latest || status=1
-  kill "$registry_pid"
-  lacks "$(crictl images)" 5001
-  return "$status"
-}
-
-test_a_layer_with_a_wrong_digest_is_refused() {
-  twisted wrong-layer 'digest'
-}
-
-test_a_manifest_with_a_wrong_digest_is_refused() {
-  twisted wrong-config 'digest'
-}
-
-test_a_truncated_layer_is_refused() {
-  twisted truncated-layer 'ended|truncated|short|size|transfer'
-}
-
-test_a_registry_that_answers_garbage_is_named() {
-  twisted garbage '127.0.0.1:5001'
-}
-
-test_a_registry_that_fails_is_named() {
-  twisted error '127.0.0.1:5001.*500|500.*127.0.0.1:5001'
-}
-
-test_a_pull_from_a_registry_that_hangs_ends_with_its_client() {
-  twisted hang 'DeadlineExceeded|deadline|cancel'
-}
-
 test_an_unknown_sandbox_or_container_is_not_found() {
   local id=0123456789abcdef
   refused NotFound crictl inspectp "$id"
