@@ -328,6 +328,14 @@ const std::array kKeys = {
     Key{"image.parallel_layers",
         [](const toml::node& node, Config& c) { return ReadNumber(node, c.images.parallel_layers, 1, 64); },
         [](const Config& c) -> Json { return c.images.parallel_layers; }},
+    Key{"image.parallel_layers_per_image",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.images.parallel_layers_per_image, 1, 64); },
+        [](const Config& c) -> Json { return c.images.parallel_layers_per_image; }},
+    Key{"image.parallel_layers_per_registry",
+        [](const toml::node& node, Config& c) {
+          return ReadNumber(node, c.images.parallel_layers_per_registry, 1, 64);
+        },
+        [](const Config& c) -> Json { return c.images.parallel_layers_per_registry; }},
     Key{"image.most_layer_bytes",
         [](const toml::node& node, Config& c) { return ReadSize(node, c.images.most_layer_bytes); },
         [](const Config& c) -> Json { return c.images.most_layer_bytes; }},

@@ -216,8 +216,8 @@ Status UnpackArchive(const std::string& path, const std::string& directory, cons
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return ErrnoError("open " + path);
   FileReader reader(std::move(fd), stop);
-  const auto tar = Decompress(reader);
-  const auto unpacked = UnpackTar(*tar, directory, bounds);
+  DecompressingReader tar(reader);
+  const auto unpacked = UnpackTar(tar, directory, bounds);
   if (!unpacked.ok()) return unpacked.error();
   return base::Ok();
 }

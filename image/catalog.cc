@@ -185,6 +185,7 @@ Status Catalog::Add(ImageRecord record) {
   const std::string id = record.image.id;
   std::vector<ImageRecord> losing;
   bool known = false;
+  bool same = false;
   {
     const std::lock_guard lock(mutex_);
     record.sequence = next_sequence_++;
@@ -200,10 +201,18 @@ Status Catalog::Add(ImageRecord record) {
       if (std::erase_if(changed.image.tags, moves) > 0) losing.push_back(std::move(changed));
     }
     AddLayerDirectories(record);
+    std::sort(record.image.tags.begin(), record.image.tags.end());
+    same = known && losing.empty() && images_[id].image.tags == record.image.tags &&
+           images_[id].image.digests == record.image.digests;
+    if (same) record.sequence = images_[id].sequence;
   }
-  std::sort(record.image.tags.begin(), record.image.tags.end());
-  // The new record first: with a crash in between, the tag is the later record's.
-  RETURN_IF_ERROR(Write(record).Wrap("record the image"));
+  // A new image becomes durable together with its layers. The new record first: with a crash in between, the tag is the
+  // later record's.
+  if (!same) {
+    const Status written = known ? Write(record) : base::WriteFileAtomic(PathOf("images", id), Serialize(record));
+    RETURN_IF_ERROR(Status(written).Wrap("record the image"));
+    layers_.SyncSoon();
+  }
   for (const ImageRecord& other : losing) {
     if (const Status written = Write(other); !written.ok()) {
       base::Log(base::LogLevel::kWarning, "image store: " + written.error().message());

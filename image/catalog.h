@@ -15,8 +15,9 @@
 namespace image {
 
 // Layout below the root: images/<id>.json is an image; removed/<id>.json is one that was removed while somebody held
-// it, and keeps its layers until RemoveUnused finds it without a holder. Removing renames or unlinks, so a full disk
-// does not stop it. Thread-safe; layers are not removed here but only no longer needed.
+// it, and keeps its layers until RemoveUnused finds it without a holder. A new record is synced with the layers (see
+// Layers::SyncSoon): a power loss may take the image away whole, and never leaves it without them. Removing renames or
+// unlinks, so a full disk does not stop it. Thread-safe; layers are not removed here but only no longer needed.
 class Catalog {
  public:
   Catalog(std::string root, Layers& layers) : root_(std::move(root)), layers_(layers) {}

@@ -52,6 +52,9 @@ struct Transfer {
   size_t header_bytes = 0;
   bool header_overflow = false;
   Clock::time_point last_progress = Clock::now();
+  // The time over which the rate is being measured, and what came in it.
+  Clock::time_point measured_since = last_progress;
+  uint64_t measured_bytes = 0;
 };
 
 size_t OnHeader(char* data, size_t, size_t size, void* context) {
@@ -77,9 +80,12 @@ size_t OnHeader(char* data, size_t, size_t size, void* context) {
 size_t OnBody(char* data, size_t, size_t size, void* context) {
   auto& transfer = *static_cast<Transfer*>(context);
   HttpResponse& response = transfer.response;
+  transfer.measured_bytes += size;
   if (response.status / 100 == 2) {
+    const Clock::time_point before = Clock::now();
     transfer.sink_status = (*transfer.sink)(response, std::string_view(data, size));
     if (!transfer.sink_status.ok()) return 0;
+    transfer.measured_since += Clock::now() - before;
   } else {
     const size_t room = kMostErrorBody - std::min(kMostErrorBody, response.error_body.size());
     if (room == 0) return 0;  // seen enough of it
@@ -204,7 +210,7 @@ class HttpClient::Session {
   }
 
   // Runs the transfer to its end. The stop token wakes the poll from whichever thread stops.
-  base::Status Drive(const Transfer& transfer, std::chrono::seconds idle_timeout, const std::stop_token& stop) {
+  base::Status Drive(Transfer& transfer, std::chrono::seconds idle_timeout, const std::stop_token& stop) {
     CURLM* multi = multi_.get();
     const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
     for (int running = 1;;) {
@@ -216,6 +222,15 @@ class HttpClient::Session {
       if (left.count() <= 0) {
         return Error(Code::kDeadlineExceeded,
                      "nothing received for " + std::to_string(idle_timeout.count()) + " seconds");
+      }
+      if (Clock::now() - transfer.measured_since >= idle_timeout) {
+        if (transfer.measured_bytes < kLeastBytesPerSecond * static_cast<uint64_t>(idle_timeout.count())) {
+          return Error(Code::kDeadlineExceeded, "too slow: " + std::to_string(transfer.measured_bytes) +
+                                                    " bytes received in " + std::to_string(idle_timeout.count()) +
+                                                    " seconds");
+        }
+        transfer.measured_since = Clock::now();
+        transfer.measured_bytes = 0;
       }
       curl_multi_poll(multi, nullptr, 0, static_cast<int>(std::min<long long>(left.count() + 1, 60000)), nullptr);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -61,9 +62,13 @@ struct HttpResponse {
   std::string Header(const std::string& name) const;
 };
 
+// A server that sends less than this keeps a transfer open for ever, rather than serving it.
+inline constexpr uint64_t kLeastBytesPerSecond = 1024;
+
 class HttpClient {
  public:
-  // A transfer that receives nothing for `idle_timeout` fails.
+  // A transfer that receives nothing for `idle_timeout` fails, and so does one that goes on for longer with less than
+  // kLeastBytesPerSecond over such a time. What the sink takes does not count.
   explicit HttpClient(std::chrono::seconds idle_timeout);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;

@@ -12,8 +12,9 @@
 namespace image {
 
 // Fetches `layer`, and at the same time checks its digest, decompresses it, checks the diff ID and unpacks it into the
-// empty `directory`, beside which it leaves the tree's record (tree_record.h). This thread receives, another one
-// unpacks. kAborted as of Source::FetchBlob; what is in `directory` after an error is the caller's to remove.
+// empty `directory`, beside which it leaves the tree's record (tree_record.h). This thread receives
+// and checks the digest, a second decompresses and checks the diff ID, a third writes. kAborted as of
+// Source::FetchBlob; what is in `directory` after an error is the caller's to remove.
 base::Result<UnpackedSize> FetchLayer(Source& source, const Descriptor& layer, const std::string& diff_id,
                                       const std::string& directory, const UnpackBounds& bounds,
                                       const std::stop_token& stop);

@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <system_error>
+
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -22,6 +25,11 @@ using base::Status;
 constexpr size_t kMostRecordBytes = 4096;
 constexpr size_t kNameDigits = 12;
 constexpr std::string_view kRecordSuffix = ".json";
+constexpr char kBootIdFile[] = "/proc/sys/kernel/random/boot_id";
+// A container that is made right after a pull is not to wait for the disk, and many layers are synced at once; but what
+// was pulled is not to be lost long after, either.
+constexpr std::chrono::seconds kSyncAfter{2};
+constexpr std::chrono::seconds kSyncAtLatest{10};
 
 bool IsDirectory(const std::string& path) {
   struct stat info {};
@@ -47,7 +55,13 @@ Status Layers::ReadRecord(const std::string& file) {
   if (!IsDigest(diff_id) || layers_.contains(diff_id))
     return Error(Code::kDataLoss, path + " names no layer of its own");
   if (!IsDirectory(TreePath(name))) return Error(Code::kDataLoss, TreePath(name) + " is missing");
+  const std::string boot_id = StringAt(record, "boot");
+  if (!boot_id.empty() && boot_id != boot_id_) {
+    return Error(Code::kDataLoss, diff_id + " was not yet on disk when the machine went down");
+  }
   Layer layer;
+  layer.synced = boot_id.empty();
+  layer.serial = next_serial_++;
   layer.name = name;
   layer.size = {UnsignedAt(record, "bytes").value_or(0), UnsignedAt(record, "inodes").value_or(0)};
   usage_.bytes += layer.size.bytes;
@@ -58,7 +72,9 @@ Status Layers::ReadRecord(const std::string& file) {
 }
 
 Status Layers::Open() {
+  ASSIGN_OR_RETURN(const std::string boot_id, base::ReadFile(kBootIdFile, 100));
   const std::lock_guard lock(mutex_);
+  boot_id_ = base::Trim(boot_id);
   for (const char* name : {"/l", "/layers", "/staging"}) RETURN_IF_ERROR(base::MakeDirectories(root_ + name, 0700));
   ASSIGN_OR_RETURN(const auto leftovers, base::ListDirectory(root_ + "/staging"));
   for (const std::string& name : leftovers) RETURN_IF_ERROR(base::RemoveTree(root_ + "/staging/" + name));
@@ -82,7 +98,21 @@ Status Layers::Open() {
   for (const std::string& name : trees) {
     if (!names_.contains(name)) RETURN_IF_ERROR(base::RemoveTree(TreePath(name)));
   }
+  try {
+    syncer_ = std::jthread([this](const std::stop_token& stop) { SyncInBackground(stop); });
+  } catch (const std::system_error&) {
+    return Error(Code::kResourceExhausted, "no thread could be started");
+  }
+  if (std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) { return !layer.second.synced; })) {
+    unsynced_since_ = unsynced_last_ = Clock::now();
+  }
   return base::Ok();
+}
+
+Layers::~Layers() {
+  // The thread syncs once more before it ends.
+  syncer_.request_stop();
+  if (syncer_.joinable()) syncer_.join();
 }
 
 std::string Layers::ReserveName(const std::string& diff_id) {
@@ -93,25 +123,30 @@ std::string Layers::ReserveName(const std::string& diff_id) {
   return names_.insert(name).second ? name : "";
 }
 
-base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::string& name, const Fill& fill) {
+Status Layers::WriteRecord(const std::string& diff_id, const std::string& name, const UnpackedSize& size, bool synced) {
+  Json record = {{"diffID", diff_id}, {"bytes", size.bytes}, {"inodes", size.inodes}};
+  if (synced) return base::WriteFileDurable(RecordPath(name), Dump(record));
+  record["boot"] = boot_id_;
+  return base::WriteFileAtomic(RecordPath(name), Dump(record));
+}
+
+base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::string& name, const Fill& fill,
+                                        const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string staging, MakeStaging());
   std::string made = staging;
   const auto make = [&]() -> base::Result<UnpackedSize> {
     if (::chmod(staging.c_str(), 0755) != 0) return ErrnoError("set mode of " + staging);
-    ASSIGN_OR_RETURN(UnpackedSize size, fill(staging));
+    ASSIGN_OR_RETURN(UnpackedSize size, fill(staging, stop));
     size.bytes += 4096;  // the root directory itself
     ++size.inodes;
-    RETURN_IF_ERROR(SyncFileSystem(staging));
-    // Synced with the tree; not every kind of source makes one.
+    // Not every kind of source makes one.
     const std::string record_of_tree = staging + std::string(kTreeRecordSuffix);
     if (::rename(record_of_tree.c_str(), TreeRecordPath(name).c_str()) != 0 && errno != ENOENT) {
       return ErrnoError("rename to " + TreeRecordPath(name));
     }
     if (::rename(staging.c_str(), TreePath(name).c_str()) != 0) return ErrnoError("rename to " + TreePath(name));
     made = TreePath(name);
-    RETURN_IF_ERROR(base::SyncDirectory(root_ + "/l"));
-    const Json record = {{"diffID", diff_id}, {"bytes", size.bytes}, {"inodes", size.inodes}};
-    RETURN_IF_ERROR(base::WriteFileDurable(RecordPath(name), Dump(record)));
+    RETURN_IF_ERROR(WriteRecord(diff_id, name, size, false));
     return size;
   };
   auto size = make();
@@ -129,34 +164,132 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
 Status Layers::Acquire(const std::string& diff_id, const Fill& fill, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (true) {
-    const auto found = layers_.find(diff_id);
-    if (found == layers_.end()) break;
-    if (!found->second.name.empty()) {
+    if (const auto found = layers_.find(diff_id); found == layers_.end()) {
+      break;
+    } else if (!found->second.name.empty()) {
       ++found->second.needed;
       return base::Ok();
     }
-    changed_.wait(lock, stop, [&] {
-      const auto layer = layers_.find(diff_id);
-      return layer == layers_.end() || !layer->second.name.empty();
-    });
-    if (stop.stop_requested()) return Error(Code::kCancelled, "cancelled");
+    const std::shared_ptr<Making> making = making_.at(diff_id);
+    ++making->waiting;
+    const bool over = changed_.wait(lock, stop, [&] { return making->over; });
+    // The maker has counted the need of everybody who waited to the end.
+    if (making->made) return base::Ok();
+    if (!over) --making->waiting;
+    const bool last = !over && making->waiting == 0 && making->unwanted;
+    if (!stop.stop_requested()) continue;
+    lock.unlock();
+    if (last) making->stop.request_stop();
+    return Error(Code::kCancelled, "cancelled");
   }
   const std::string name = ReserveName(diff_id);
   if (name.empty()) return Error(Code::kResourceExhausted, "too many layers have diff IDs with the same beginning");
+  const auto making = std::make_shared<Making>();
   layers_.emplace(diff_id, Layer{});
+  making_.emplace(diff_id, making);
   lock.unlock();
-  auto size = Make(diff_id, name, fill);
+  auto size = [&] {
+    const std::stop_callback on_stop(stop, [&] {
+      {
+        const std::lock_guard stop_lock(mutex_);
+        making->unwanted = true;
+        if (making->waiting > 0) return;
+      }
+      making->stop.request_stop();
+    });
+    return Make(diff_id, name, fill, making->stop.get_token());
+  }();
   lock.lock();
   if (size.ok()) {
-    layers_[diff_id] = Layer{name, *size, 1};
+    layers_[diff_id] = Layer{.name = name, .size = *size, .needed = 1 + making->waiting, .serial = next_serial_++};
     usage_.bytes += size->bytes;
     usage_.inodes += size->inodes;
+    making->made = true;
   } else {
     layers_.erase(diff_id);
     names_.erase(name);
   }
+  making->over = true;
+  making_.erase(diff_id);
   changed_.notify_all();
+  lock.unlock();
   if (!size.ok()) return std::move(size).error();
+  SyncSoon();
+  return base::Ok();
+}
+
+void Layers::SyncSoon() {
+  const std::lock_guard lock(mutex_);
+  unsynced_last_ = Clock::now();
+  if (!unsynced_since_.has_value()) unsynced_since_ = unsynced_last_;
+  sync_changed_.notify_all();
+}
+
+Status Layers::SyncNow() {
+  std::unique_lock lock(mutex_);
+  // One that is under way may have passed by what was written last.
+  const uint64_t mine = syncs_begun_ + 1;
+  syncs_demanded_ = std::max(syncs_demanded_, mine);
+  sync_changed_.notify_all();
+  sync_changed_.wait(lock, [&] { return syncs_ended_ >= mine; });
+  return last_sync_;
+}
+
+void Layers::SyncInBackground(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto demanded = [&] { return syncs_demanded_ > syncs_begun_; };
+    if (!demanded() && !unsynced_since_.has_value()) {
+      if (stop.stop_requested()) return;
+      sync_changed_.wait(lock, stop, [&] { return demanded() || unsynced_since_.has_value(); });
+      continue;
+    }
+    if (!demanded() && !stop.stop_requested()) {
+      const auto when = std::min(unsynced_last_ + kSyncAfter, *unsynced_since_ + kSyncAtLatest);
+      if (Clock::now() < when) {
+        sync_changed_.wait_until(lock, stop, when, demanded);
+        continue;
+      }
+    }
+    unsynced_since_.reset();
+    ++syncs_begun_;
+    lock.unlock();
+    Status synced = Sync();
+    if (!synced.ok()) {
+      base::Log(base::LogLevel::kError,
+                "image store: layers would not outlive a power loss: " + synced.error().message());
+    }
+    lock.lock();
+    last_sync_ = std::move(synced);
+    ++syncs_ended_;
+    sync_changed_.notify_all();
+  }
+}
+
+Status Layers::Sync() {
+  std::vector<std::pair<std::string, uint64_t>> unsynced;  // diff ID and serial
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [diff_id, layer] : layers_) {
+      if (!layer.name.empty() && !layer.synced) unsynced.emplace_back(diff_id, layer.serial);
+    }
+  }
+  RETURN_IF_ERROR(SyncFileSystem(root_));
+  for (const auto& [diff_id, serial] : unsynced) {
+    const std::lock_guard records(records_mutex_);
+    Layer layer;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = layers_.find(diff_id);
+      // It may have been removed meanwhile, or be another one by now.
+      if (found == layers_.end() || found->second.name.empty() || found->second.serial != serial) continue;
+      layer = found->second;
+    }
+    RETURN_IF_ERROR(WriteRecord(diff_id, layer.name, layer.size, true));
+    const std::lock_guard lock(mutex_);
+    const auto found = layers_.find(diff_id);
+    if (found != layers_.end() && found->second.serial == serial) found->second.synced = true;
+  }
   return base::Ok();
 }
 
@@ -194,10 +327,14 @@ Status Layers::RemoveUnneeded() {
   const auto note = [&](Status status) {
     if (first.ok() && !status.ok()) first = std::move(status);
   };
-  for (const Layer& layer : going) {
-    if (::unlink(RecordPath(layer.name).c_str()) != 0 && errno != ENOENT)
-      note(ErrnoError("remove " + RecordPath(layer.name)));
-    ::unlink(TreeRecordPath(layer.name).c_str());
+  {
+    // The syncing thread does not write a record anew that goes.
+    const std::lock_guard records(records_mutex_);
+    for (const Layer& layer : going) {
+      if (::unlink(RecordPath(layer.name).c_str()) != 0 && errno != ENOENT)
+        note(ErrnoError("remove " + RecordPath(layer.name)));
+      ::unlink(TreeRecordPath(layer.name).c_str());
+    }
   }
   note(base::SyncDirectory(root_ + "/layers"));
   for (const Layer& layer : going) note(base::RemoveTree(TreePath(layer.name)));

@@ -64,7 +64,8 @@ struct Work {
 
 class LayerFetcher {
  public:
-  LayerFetcher(Source& source, Layers& layers, Slots& slots, const UnpackBounds& bounds, const std::stop_token& stop)
+  LayerFetcher(Source& source, Layers& layers, const std::vector<Slots*>& slots, const UnpackBounds& bounds,
+               const std::stop_token& stop)
       : source_(source), layers_(layers), slots_(slots), bounds_(bounds), on_stop_(stop, Stopper{&stop_}) {}
 
   void Fetch(const std::vector<Work>& work, unsigned parallel) {
@@ -108,23 +109,24 @@ class LayerFetcher {
   }
 
   Status FetchOne(const Work& work) {
-    const auto fill = [&](const std::string& directory) -> base::Result<UnpackedSize> {
-      if (!slots_.Take(stop_.get_token())) return Error(Code::kCancelled, "cancelled");
-      auto size = FillDirectory(work, directory);
-      slots_.GiveBack();
+    const auto fill = [&](const std::string& directory, const std::stop_token& stop) -> base::Result<UnpackedSize> {
+      std::vector<Slots*> taken;
+      for (Slots* slots : slots_) {
+        if (!slots->Take(stop)) break;
+        taken.push_back(slots);
+      }
+      base::Result<UnpackedSize> size = Error(Code::kCancelled, "cancelled");
+      if (taken.size() == slots_.size()) size = FillDirectory(work, directory, stop);
+      for (Slots* slots : taken) slots->GiveBack();
       return size;
     };
     return layers_.Acquire(*work.diff_id, fill, stop_.get_token());
   }
 
-  base::Result<UnpackedSize> FillDirectory(const Work& work, const std::string& directory) {
+  base::Result<UnpackedSize> FillDirectory(const Work& work, const std::string& directory,
+                                           const std::stop_token& stop) {
     while (true) {
-      base::Result<UnpackedSize> size = Error(Code::kResourceExhausted, "no thread could be started");
-      try {
-        size = FetchLayer(source_, *work.layer, *work.diff_id, directory, bounds_, stop_.get_token());
-      } catch (const std::system_error&) {
-        return size;
-      }
+      auto size = FetchLayer(source_, *work.layer, *work.diff_id, directory, bounds_, stop);
       if (size.ok() || size.error().code() != Code::kAborted) return size;
       // A mirror's copy was bad. The next host's is unpacked into an empty directory.
       RETURN_IF_ERROR(base::RemoveTree(directory));
@@ -135,7 +137,7 @@ class LayerFetcher {
 
   Source& source_;
   Layers& layers_;
-  Slots& slots_;
+  const std::vector<Slots*> slots_;
   const UnpackBounds bounds_;
   std::stop_source stop_;
   std::stop_callback<Stopper> on_stop_;
@@ -214,8 +216,8 @@ void Slots::GiveBack() {
   changed_.notify_one();
 }
 
-Status FetchLayers(Source& source, const ResolvedImage& image, Layers& layers, Slots& slots, unsigned parallel,
-                   const UnpackBounds& bounds, const std::stop_token& stop) {
+Status FetchLayers(Source& source, const ResolvedImage& image, Layers& layers, const std::vector<Slots*>& slots,
+                   unsigned parallel, const UnpackBounds& bounds, const std::stop_token& stop) {
   std::vector<Work> missing;
   std::vector<std::string> present;
   std::set<std::string> seen;

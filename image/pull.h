@@ -5,6 +5,7 @@
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "image/layers.h"
@@ -32,7 +33,7 @@ base::Result<ResolvedImage> ResolveImage(Source& source, const std::string& dige
 // Checks that configuration and manifest belong together and that this machine runs the image.
 base::Status CheckImage(const ResolvedImage& image);
 
-// Bounds how many layers are fetched at once over all pulls.
+// Bounds how many layers are fetched at once.
 class Slots {
  public:
   explicit Slots(unsigned count) : free_(count) {}
@@ -47,8 +48,9 @@ class Slots {
 };
 
 // Makes sure that all layers of `image` are in `layers`, each needed once more for each different diff ID. After an
-// error none is.
-base::Status FetchLayers(Source& source, const ResolvedImage& image, Layers& layers, Slots& slots, unsigned parallel,
-                         const UnpackBounds& bounds, const std::stop_token& stop);
+// error none is. At most `parallel` are fetched at once, each while it has one of each of `slots`, which are taken in
+// this order.
+base::Status FetchLayers(Source& source, const ResolvedImage& image, Layers& layers, const std::vector<Slots*>& slots,
+                         unsigned parallel, const UnpackBounds& bounds, const std::stop_token& stop);
 
 }  // namespace image

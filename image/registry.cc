@@ -28,6 +28,9 @@ constexpr std::chrono::milliseconds kFirstPause{200};
 constexpr std::chrono::milliseconds kLongestPause{10'000};
 // Manifests and tokens are small: a registry that drips them is not waited for any longer.
 constexpr std::chrono::seconds kDocumentTimeout{120};
+// A try that brought less of a blob than this counts as one that brought nothing, so that a server which drips does not
+// get another try for each drop.
+constexpr uint64_t kWorthwhileBytes = uint64_t{256} << 10;
 
 std::string Escape(const std::string& text) {
   char* escaped = curl_easy_escape(nullptr, text.c_str(), static_cast<int>(text.size()));
@@ -403,7 +406,7 @@ Status Registry::FetchBlobFrom(Host& host, const Descriptor& blob, BlobProgress&
     started = false;
     auto response = Request(host, "/blobs/" + blob.digest, std::move(headers), true, body, stop);
     if (!progress.sink_status.ok()) return progress.sink_status;
-    const bool progressed = progress.verifier.received() > before;
+    const bool progressed = progress.verifier.received() >= before + kWorthwhileBytes;
     if (progressed) retries.Progressed();
     if (response.ok() && response->status / 100 == 2) return progress.verifier.Finish();
     const bool transient = response.ok() ? WorthRetrying(response->status)

@@ -18,6 +18,7 @@
 #include "image/pull.h"
 #include "image/reference.h"
 #include "image/registry.h"
+#include "image/shared_pulls.h"
 
 namespace image {
 namespace {
@@ -64,9 +65,11 @@ class DiskStore : public Store {
 
  private:
   Status Lock();
+  std::shared_ptr<Slots> RegistrySlots(const std::string& domain);
   base::Result<std::string> PullFrom(const Reference& reference, const Credentials& credentials,
                                      const std::stop_token& stop);
-  Status Install(Source& source, ResolvedImage image, const std::vector<Reference>& names, const std::stop_token& stop);
+  Status Install(Source& source, ResolvedImage image, const std::vector<Reference>& names,
+                 const std::vector<Slots*>& slots, const std::stop_token& stop);
   Status ImportArchive(const std::string& path, const std::stop_token& stop);
   Status ImportDirectory(const std::string& directory, const std::string& name, const std::stop_token& stop);
 
@@ -74,6 +77,9 @@ class DiskStore : public Store {
   const UnpackBounds bounds_;
   base::UniqueFd lock_;
   Slots slots_;
+  std::mutex registry_slots_mutex_;
+  std::map<std::string, std::weak_ptr<Slots>> registry_slots_;  // by domain
+  SharedPulls pulls_;
   Layers layers_;
   Catalog catalog_;
   // Last, so that its thread ends before what it uses goes.
@@ -108,9 +114,21 @@ Status DiskStore::Start() {
   return base::Ok();
 }
 
+std::shared_ptr<Slots> DiskStore::RegistrySlots(const std::string& domain) {
+  const std::lock_guard lock(registry_slots_mutex_);
+  std::erase_if(registry_slots_, [](const auto& slots) { return slots.second.expired(); });
+  std::shared_ptr<Slots> slots = registry_slots_[domain].lock();
+  if (!slots) {
+    slots = std::make_shared<Slots>(std::max(1U, options_.parallel_layers_per_registry));
+    registry_slots_[domain] = slots;
+  }
+  return slots;
+}
+
 Status DiskStore::Install(Source& source, ResolvedImage image, const std::vector<Reference>& names,
-                          const std::stop_token& stop) {
-  Status fetched = FetchLayers(source, image, layers_, slots_, std::max(1U, options_.parallel_layers), bounds_, stop);
+                          const std::vector<Slots*>& slots, const std::stop_token& stop) {
+  Status fetched =
+      FetchLayers(source, image, layers_, slots, std::max(1U, options_.parallel_layers_per_image), bounds_, stop);
   if (fetched.ok()) {
     ImageRecord record;
     record.image.id = image.id();
@@ -145,14 +163,17 @@ base::Result<std::string> DiskStore::PullFrom(const Reference& reference, const 
   ASSIGN_OR_RETURN(ResolvedImage image,
                    ResolveImage(registry, reference.digest.empty() ? reference.tag : reference.digest, stop));
   std::string id = image.id();
-  RETURN_IF_ERROR(Install(registry, std::move(image), {reference}, stop));
+  const std::shared_ptr<Slots> registry_slots = RegistrySlots(reference.domain);
+  RETURN_IF_ERROR(Install(registry, std::move(image), {reference}, {registry_slots.get(), &slots_}, stop));
   return id;
 }
 
 base::Result<std::string> DiskStore::Pull(const std::string& reference, const Credentials& credentials,
                                           std::stop_token cancelled) {
   ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
-  auto id = PullFrom(parsed, credentials, cancelled);
+  auto id = pulls_.Run(
+      parsed.ToString(), credentials, [&](const std::stop_token& stop) { return PullFrom(parsed, credentials, stop); },
+      cancelled);
   // The buffers of a pull would otherwise stay with the allocator of an idle daemon.
   ::malloc_trim(0);
   if (id.ok()) return id;
@@ -169,7 +190,7 @@ Status DiskStore::ImportDirectory(const std::string& directory, const std::strin
     auto image = archive->Resolve(entry, stop);
     if (!image.ok()) return std::move(image).error().Wrap(what);
     const std::string id = image->id();
-    RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, stop).Wrap(what));
+    RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, {&slots_}, stop).Wrap(what));
     base::Log(base::LogLevel::kInfo, std::string("image import: ").append(what).append(" is imported as ").append(id));
   }
   return base::Ok();
@@ -179,7 +200,10 @@ Status DiskStore::ImportArchive(const std::string& path, const std::stop_token& 
   const std::string name = path.substr(path.rfind('/') + 1);
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return ErrnoError("import " + path);
-  if (S_ISDIR(info.st_mode)) return ImportDirectory(path, name, stop).Wrap("import " + path);
+  if (S_ISDIR(info.st_mode)) {
+    RETURN_IF_ERROR(ImportDirectory(path, name, stop).Wrap("import " + path));
+    return layers_.SyncNow();
+  }
   ASSIGN_OR_RETURN(const std::string staging, layers_.MakeStaging());
   UnpackBounds bounds = bounds_;
   bounds.most_bytes *= kMostArchiveLayers;
@@ -188,6 +212,8 @@ Status DiskStore::ImportArchive(const std::string& path, const std::stop_token& 
   if (const Status removed = base::RemoveTree(staging); !removed.ok()) {
     base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
   }
+  // That it was imported is remembered, so the images must not be lost after that.
+  if (imported.ok()) imported = layers_.SyncNow();
   return std::move(imported).Wrap("import " + path);
 }
 

@@ -23,13 +23,16 @@ struct StoreOptions {
   std::string hosts_directory;
   // A folder whose OCI and docker archives are imported, for nodes without a registry. Empty: none.
   std::string import_directory;
-  // Layers fetched and unpacked at once over all pulls.
-  unsigned parallel_layers = 4;
+  // Layers fetched and unpacked at once: over all pulls, of one image, and from one registry.
+  unsigned parallel_layers = 6;
+  unsigned parallel_layers_per_image = 4;
+  unsigned parallel_layers_per_registry = 4;
   // Bytes that one layer may unpack to.
   uint64_t most_layer_bytes = uint64_t{64} << 30;
   // Files that one layer may have.
   uint64_t most_layer_entries = 4'000'000;
-  // A pull that receives nothing for this long fails.
+  // A transfer that receives nothing for this long fails, and one that receives less than 1 KiB a second over this
+  // long.
   std::chrono::seconds idle_timeout{60};
 };
 
@@ -71,6 +74,8 @@ struct Credentials {
   std::string identity_token;  // OAuth2 refresh token
   std::string registry_token;  // bearer token used as it is
   std::string server_address;  // when set, the credentials are for this host alone
+
+  bool operator==(const Credentials&) const = default;
 };
 
 struct FilesystemUsage {
@@ -93,12 +98,14 @@ class Store {
   // "docker.io/library/busybox:latest"). Nothing when there is none. kInvalidArgument when it cannot be a reference.
   virtual base::Result<std::optional<Image>> Find(const std::string& reference) const = 0;
 
-  // Pulls `reference` and gives the image's id. Concurrent pulls of the same blob share one download. An error names
-  // the image, the layer where one is concerned, and the cause: kInvalidArgument (no reference, or no container image),
-  // kNotFound (no such repository, tag or platform), kUnauthenticated and kPermissionDenied, kDataLoss (digest or size
-  // differ, broken or hostile archive), kUnavailable (the registry does not answer, or with 5xx or 429), kUnknown (it
-  // breaks the protocol), kUnimplemented (Docker schema 1), kFailedPrecondition (broken hosts.toml), kResourceExhausted
-  // (bounds, disk full), kCancelled. Nothing of a failed pull is left.
+  // Pulls `reference` and gives the image's id. Concurrent pulls of the same reference are one pull, and those of the
+  // same layer share its download. The image is there at once; it outlives a power loss when it is synced, which is
+  // begun within seconds. An error names the image, the layer where one is concerned, and the cause: kInvalidArgument
+  // (no reference, or no container image), kNotFound (no such repository, tag or platform), kUnauthenticated and
+  // kPermissionDenied, kDataLoss (digest or size differ, broken or hostile archive), kUnavailable (the registry does
+  // not answer, or with 5xx or 429), kUnknown (it breaks the protocol), kUnimplemented (Docker schema 1),
+  // kFailedPrecondition (broken hosts.toml), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a failed
+  // pull is left.
   virtual base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
                                          std::stop_token cancelled) = 0;
 

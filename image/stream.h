@@ -2,17 +2,16 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstdint>
+#include <cstddef>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <stop_token>
-#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
-#include "image/digest.h"
 
 namespace image {
 
@@ -24,12 +23,20 @@ class ByteReader {
   virtual base::Result<std::string_view> Next() = 0;
 };
 
-// Hands bytes from one thread to another, of which it holds a bounded amount.
+// Hands bytes from one thread to another in blocks that go back and forth: of these there is a bounded number, made as
+// they are needed.
 class ByteQueue : public ByteReader {
  public:
-  ByteQueue(size_t most_bytes, std::stop_token stop) : most_bytes_(most_bytes), stop_(std::move(stop)) {}
+  ByteQueue(size_t blocks, size_t block_bytes, std::stop_token stop)
+      : block_bytes_(block_bytes), stop_(std::move(stop)), left_to_make_(blocks) {}
 
-  // For the writer. Waits for room; kCancelled after a stop, kAborted once the reader has gone.
+  // For the writer. Room for at least one byte, which Filled then passes on; it is the writer's until then. Waits for
+  // a block that the reader is done with; kCancelled after a stop, kAborted once the reader has gone.
+  base::Result<std::span<char>> Room();
+  // So many bytes at the beginning of the room are filled. The reader gets them when the block is full or when it waits
+  // for any.
+  void Filled(size_t bytes);
+  // Both of it, by copying.
   base::Status Push(std::string_view bytes);
   // The end of the stream, or why it broke off: the reader sees it after all bytes.
   void Close(base::Status status);
@@ -40,36 +47,50 @@ class ByteQueue : public ByteReader {
   void Abandon();
 
  private:
-  const size_t most_bytes_;
+  struct Block {
+    std::unique_ptr<char[]> bytes;
+    size_t size = 0;
+  };
+  void PassOn();
+
+  const size_t block_bytes_;
   const std::stop_token stop_;
+  // The writer's and the reader's own.
+  Block writing_;
+  Block reading_;
+
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::string> chunks_;
-  std::string current_;
-  size_t bytes_ = 0;
+  size_t left_to_make_;
+  std::vector<Block> free_;
+  std::deque<Block> filled_;
+  bool reader_waits_ = false;
   bool closed_ = false;
   bool abandoned_ = false;
   base::Status status_;
 };
 
-// Decompresses gzip and zstd, which it recognizes by their first bytes, and passes on anything else. kDataLoss when the
-// stream is broken or cut off. `input` must outlive the reader.
-std::unique_ptr<ByteReader> Decompress(ByteReader& input);
-
-// Passes a stream on and computes its digest; more than `most_bytes` are kResourceExhausted.
-class DigestingReader : public ByteReader {
+class Decompressor {
  public:
-  DigestingReader(ByteReader& input, std::string_view algorithm, uint64_t most_bytes)
-      : input_(input), most_bytes_(most_bytes), hasher_(algorithm) {}
+  virtual ~Decompressor() = default;
+  // Fills the beginning of `room`, which is not empty, and says how far: nothing at the end of the stream. Less than
+  // all of it does not mean the end. kDataLoss when the stream is broken or cut off.
+  virtual base::Result<size_t> Read(std::span<char> room) = 0;
+};
+
+// Decompresses gzip and zstd, which it recognizes by their first bytes, and passes on anything else. `input` must
+// outlive it.
+std::unique_ptr<Decompressor> Decompress(ByteReader& input);
+
+// A decompressor with a buffer of its own.
+class DecompressingReader : public ByteReader {
+ public:
+  explicit DecompressingReader(ByteReader& input);
   base::Result<std::string_view> Next() override;
-  // Reads the rest of the stream, then gives the digest of all of it.
-  base::Result<std::string> Finish();
 
  private:
-  ByteReader& input_;
-  const uint64_t most_bytes_;
-  uint64_t bytes_ = 0;
-  Hasher hasher_;
+  const std::unique_ptr<Decompressor> decompressor_;
+  std::vector<char> buffer_;
 };
 
 }  // namespace image

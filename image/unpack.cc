@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <locale.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -118,10 +119,34 @@ std::string RealPath(const UniqueFd& directory) {
   return path;
 }
 
+// Lets files be made with the modes they are to have: in this thread, nothing is taken from them. What the thread
+// shares with others is only what unshare(2) says (working directory, root, umask), and only until now.
+class ScopedExactModes {
+ public:
+  ScopedExactModes() : exact_(::unshare(CLONE_FS) == 0) {
+    if (exact_) previous_ = ::umask(0);
+  }
+  ~ScopedExactModes() {
+    if (exact_) ::umask(previous_);
+  }
+  ScopedExactModes(const ScopedExactModes&) = delete;
+  ScopedExactModes& operator=(const ScopedExactModes&) = delete;
+
+  bool exact() const { return exact_; }
+
+ private:
+  const bool exact_;
+  mode_t previous_ = 0;
+};
+
 class TreeWriter {
  public:
   TreeWriter(UniqueFd root, const UnpackBounds& bounds, TreeRecorder* recorder)
-      : root_(std::move(root)), bounds_(bounds), recorder_(recorder), root_path_(RealPath(root_)) {}
+      : root_(std::move(root)), bounds_(bounds), recorder_(recorder), root_path_(RealPath(root_)) {
+    // A default ACL would change the modes of all that is made beneath.
+    ::removexattr(root_path_.c_str(), "system.posix_acl_default");
+    root_gives_group_ = GivesGroup(root_.get());
+  }
 
   Status Write(archive* reader, archive_entry* entry);
   // Sets the times of directories, which every entry made in them has changed.
@@ -130,6 +155,11 @@ class TreeWriter {
 
  private:
   Status CountEntry();
+  // Whether what is made in a directory gets the directory's group.
+  static bool GivesGroup(int directory);
+  bool GivesGroup(const UniqueFd& parent) const {
+    return &parent == &root_ ? root_gives_group_ : &parent != &cached_parent_ || cached_gives_group_;
+  }
   base::Result<const UniqueFd*> Parent(const std::string& path);
   Status MakeParents(const std::string& path);
   Status WriteRoot(archive_entry* entry);
@@ -154,6 +184,9 @@ class TreeWriter {
   // Entries come in the order of directories, so the last parent is usually the next one's too.
   std::optional<std::string> cached_path_;
   UniqueFd cached_parent_;
+  bool cached_gives_group_ = true;
+  const ScopedExactModes modes_;
+  bool root_gives_group_ = true;
   std::map<std::string, timespec> directory_times_;
 
   TreeRecorder* const recorder_;
@@ -212,6 +245,11 @@ Status TreeWriter::RecordXattrs(const UniqueFd& parent, const std::string& base)
   ASSIGN_OR_RETURN(const std::string xattrs, ChecksumOfXattrs(PathOf(parent, base)));
   recorder_->SetXattrs(RecordedPath(parent, base), xattrs);
   return base::Ok();
+}
+
+bool TreeWriter::GivesGroup(int directory) {
+  struct stat info {};
+  return ::fstatat(directory, "", &info, AT_EMPTY_PATH) != 0 || (info.st_mode & S_ISGID) != 0;
 }
 
 Status TreeWriter::CountEntry() {
@@ -297,6 +335,7 @@ base::Result<const UniqueFd*> TreeWriter::Parent(const std::string& path) {
     return ErrnoError("open directory " + Quoted(path));
   }
   cached_path_ = path;
+  cached_gives_group_ = GivesGroup(cached_parent_.get());
   return &cached_parent_;
 }
 
@@ -337,6 +376,7 @@ Status TreeWriter::WriteRoot(archive_entry* entry) {
   ASSIGN_OR_RETURN(const Owner owner, OwnerOf(entry));
   if (::fchown(root_.get(), owner.uid, owner.gid) != 0) return ErrnoError("set owner");
   if (::fchmod(root_.get(), archive_entry_perm(entry)) != 0) return ErrnoError("set mode");
+  root_gives_group_ = GivesGroup(root_.get());
   RETURN_IF_ERROR(SetXattrs("/proc/self/fd/" + std::to_string(root_.get()) + "/.", entry, true));
   RETURN_IF_ERROR(
       Record(root_, ".", {.mode = S_IFDIR | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid}, true));
@@ -372,7 +412,12 @@ Status TreeWriter::WriteWhiteout(const UniqueFd& parent, const Name& name) {
 Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::string_view target) {
   auto parsed = ParseName(target);
   if (!parsed.ok()) return std::move(parsed).error().Wrap("hard link to " + Quoted(target));
-  const UniqueFd target_parent = OpenDirectoryBeneath(root_.get(), parsed->parent.empty() ? "." : parsed->parent, true);
+  // Most links are to a file beside them.
+  UniqueFd opened;
+  if (parsed->parent != name.parent) {
+    opened = OpenDirectoryBeneath(root_.get(), parsed->parent.empty() ? "." : parsed->parent, true);
+  }
+  const UniqueFd& target_parent = parsed->parent != name.parent ? opened : parent;
   if (!target_parent && errno == EXDEV) {
     return base::InvalidArgument("hard link to " + Quoted(target) +
                                  ": it leads out of the layer through a symbolic link");
@@ -383,14 +428,18 @@ Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::
     return base::InvalidArgument("hard link to " + Quoted(target) + ", which is not in the layer");
   }
   if (S_ISDIR(info.st_mode)) return base::InvalidArgument("hard link to " + Quoted(target) + ", which is a directory");
-  struct stat existing {};
-  if (::fstatat(parent.get(), name.base.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0 &&
-      existing.st_ino == info.st_ino) {
-    return base::Ok();
-  }
-  RETURN_IF_ERROR(MakeRoom(parent, name));
-  if (::linkat(target_parent.get(), parsed->base.c_str(), parent.get(), name.base.c_str(), 0) != 0) {
-    return ErrnoError("make a hard link to " + Quoted(target));
+  const auto link = [&] {
+    return ::linkat(target_parent.get(), parsed->base.c_str(), parent.get(), name.base.c_str(), 0) == 0;
+  };
+  if (!link()) {
+    if (errno != EEXIST) return ErrnoError("make a hard link to " + Quoted(target));
+    struct stat existing {};
+    if (::fstatat(parent.get(), name.base.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0 &&
+        existing.st_ino == info.st_ino) {
+      return base::Ok();
+    }
+    RETURN_IF_ERROR(MakeRoom(parent, name));
+    if (!link()) return ErrnoError("make a hard link to " + Quoted(target));
   }
   if (recorder_ != nullptr) {
     const std::string target_path = RecordedPath(target_parent, parsed->base);
@@ -402,16 +451,22 @@ Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::
 Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, archive_entry* entry) {
   ASSIGN_OR_RETURN(const Owner owner, OwnerOf(entry));
   const char* base = name.base.c_str();
+  const mode_t mode = archive_entry_perm(entry);
   bool has_xattrs = archive_entry_xattr_count(entry) > 0;
-  if (::mkdirat(parent.get(), base, 0700) != 0) {
+  bool as_made = modes_.exact() && (mode & (S_ISUID | S_ISGID)) == 0 && !GivesGroup(parent);
+  const bool root_owns = owner.uid == 0 && owner.gid == 0;
+  if (::mkdirat(parent.get(), base, mode) != 0) {
     if (errno != EEXIST) return ErrnoError("make directory");
+    as_made = false;
+    // It may be the parent of what was made last, and change what that gets.
+    cached_path_.reset();
     // Those that it has stay.
     has_xattrs = true;
     struct stat info {};
     if (::fstatat(parent.get(), base, &info, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("stat");
     if (!S_ISDIR(info.st_mode)) {
       RETURN_IF_ERROR(MakeRoom(parent, name));
-      if (::mkdirat(parent.get(), base, 0700) != 0) return ErrnoError("make directory");
+      if (::mkdirat(parent.get(), base, mode) != 0) return ErrnoError("make directory");
       // The whiteout that stood here hides the lower directory of this name, so the new one does.
       if (IsWhiteout(info) && ::lsetxattr(PathOf(parent, name.base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
         return ErrnoError("mark as opaque");
@@ -421,12 +476,14 @@ Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, arch
     ++size_.inodes;
     size_.bytes += kBlockBytes;
   }
-  if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
-  if (::fchmodat(parent.get(), base, archive_entry_perm(entry), 0) != 0) return ErrnoError("set mode");
-  RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, true));
-  RETURN_IF_ERROR(Record(parent, name.base,
-                         {.mode = S_IFDIR | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid},
-                         has_xattrs));
+  if (!(as_made && root_owns) && ::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoError("set owner");
+  }
+  if (!as_made && ::fchmodat(parent.get(), base, mode, 0) != 0) return ErrnoError("set mode");
+  if (archive_entry_xattr_count(entry) > 0) {
+    RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, true));
+  }
+  RETURN_IF_ERROR(Record(parent, name.base, {.mode = S_IFDIR | mode, .uid = owner.uid, .gid = owner.gid}, has_xattrs));
   if (archive_entry_mtime_is_set(entry) != 0) {
     directory_times_[name.parent.empty() ? name.base : name.parent + "/" + name.base] = ModifiedTimeOf(entry);
   }
@@ -478,10 +535,13 @@ Status TreeWriter::CopyData(archive* reader, archive_entry* entry, int fd, uint6
 Status TreeWriter::WriteFile(const UniqueFd& parent, const Name& name, archive* reader, archive_entry* entry) {
   ASSIGN_OR_RETURN(const Owner owner, OwnerOf(entry));
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  UniqueFd fd(::openat(parent.get(), name.base.c_str(), kFlags, 0600));
+  const mode_t mode = archive_entry_perm(entry);
+  const bool as_made =
+      modes_.exact() && (mode & (S_ISUID | S_ISGID)) == 0 && owner.uid == 0 && owner.gid == 0 && !GivesGroup(parent);
+  UniqueFd fd(::openat(parent.get(), name.base.c_str(), kFlags, as_made ? mode : 0600));
   if (!fd && errno == EEXIST) {
     RETURN_IF_ERROR(MakeRoom(parent, name));
-    fd.reset(::openat(parent.get(), name.base.c_str(), kFlags, 0600));
+    fd.reset(::openat(parent.get(), name.base.c_str(), kFlags, as_made ? mode : 0600));
   }
   if (!fd) return ErrnoError("create");
   ++size_.inodes;
@@ -489,8 +549,10 @@ Status TreeWriter::WriteFile(const UniqueFd& parent, const Name& name, archive* 
   content_.Reset();
   RETURN_IF_ERROR(CopyData(reader, entry, fd.get(), recorded.size));
   // A change of owner clears the setuid bits and file capabilities, and writing does, so these come last.
-  if (::fchown(fd.get(), owner.uid, owner.gid) != 0) return ErrnoError("set owner");
-  if (::fchmod(fd.get(), archive_entry_perm(entry)) != 0) return ErrnoError("set mode");
+  if (!as_made) {
+    if (::fchown(fd.get(), owner.uid, owner.gid) != 0) return ErrnoError("set owner");
+    if (::fchmod(fd.get(), mode) != 0) return ErrnoError("set mode");
+  }
   if (archive_entry_xattr_count(entry) > 0) {
     RETURN_IF_ERROR(SetXattrs("/proc/self/fd/" + std::to_string(parent.get()) + "/" + name.base, entry, true));
   }
@@ -508,11 +570,16 @@ Status TreeWriter::WriteSymlink(const UniqueFd& parent, const Name& name, archiv
   const char* target = archive_entry_symlink(entry);
   if (target == nullptr) target = archive_entry_symlink_utf8(entry);
   if (target == nullptr || *target == '\0') return Error(Code::kDataLoss, "the symbolic link has no target");
-  RETURN_IF_ERROR(MakeRoom(parent, name));
   const char* base = name.base.c_str();
-  if (::symlinkat(target, parent.get(), base) != 0) return ErrnoError("make a symbolic link");
+  if (::symlinkat(target, parent.get(), base) != 0) {
+    if (errno != EEXIST) return ErrnoError("make a symbolic link");
+    RETURN_IF_ERROR(MakeRoom(parent, name));
+    if (::symlinkat(target, parent.get(), base) != 0) return ErrnoError("make a symbolic link");
+  }
   ++size_.inodes;
-  if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
+  const bool as_made = owner.uid == 0 && owner.gid == 0 && !GivesGroup(parent);
+  if (!as_made && ::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return ErrnoError("set owner");
   RecordedEntry recorded{.mode = S_IFLNK, .uid = owner.uid, .gid = owner.gid, .content = ChecksumOfText(target)};
   if (archive_entry_mtime_is_set(entry) != 0) {
     recorded.modified = ModifiedTimeOf(entry);
@@ -578,8 +645,9 @@ Status TreeWriter::Write(archive* reader, archive_entry* entry) {
         return Error(Code::kDataLoss, "an entry of unknown type");
     }
   };
-  Status status = write().Wrap(Quoted(path));
+  Status status = write();
   if (status.ok()) return status;
+  status = std::move(status).Wrap(Quoted(path));
   // To the caller a hostile archive is a broken one.
   const Code code = status.error().code();
   if (code != Code::kInvalidArgument && code != Code::kNotFound) return status;

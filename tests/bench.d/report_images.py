@@ -38,6 +38,8 @@ def main():
               f"{'to ' + REFERENCE:>15}{'to the limit':>14}")
         for runtime in runtimes:
             seconds = [pull["seconds"] for pull in pulls if pull["image"] == image and pull["runtime"] == runtime]
+            if not seconds:
+                continue
             line = f"  {runtime:14}{median(image, runtime, 'seconds'):8.2f}"
             line += f"{f' ({min(seconds):.2f} … {max(seconds):.2f})':16}"
             line += f"{median(image, runtime, 'synced'):9.2f}{median(image, runtime, 'cpu'):8.2f}"

@@ -102,6 +102,8 @@ hosts_directory = ""
 import_directory = "/srv/import"
 pinned = ["registry.example/base/*"]
 parallel_layers = 8
+parallel_layers_per_image = 5
+parallel_layers_per_registry = 7
 most_layer_bytes = "2G"
 most_layer_entries = 1000
 idle_timeout = "2min"
@@ -128,6 +130,8 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.images.import_directory, "/srv/import");
   EXPECT_THAT(config.pinned_images, ElementsAre("registry.example/base/*"));
   EXPECT_EQ(config.images.parallel_layers, 8U);
+  EXPECT_EQ(config.images.parallel_layers_per_image, 5U);
+  EXPECT_EQ(config.images.parallel_layers_per_registry, 7U);
   EXPECT_EQ(config.images.most_layer_bytes, uint64_t{2} << 30);
   EXPECT_EQ(config.images.most_layer_entries, 1000U);
   EXPECT_EQ(config.images.idle_timeout, std::chrono::seconds(120));

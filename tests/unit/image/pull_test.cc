@@ -4,9 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/files.h"
@@ -36,7 +40,8 @@ class Pull : public testing::Test {
     if (!root_.empty()) std::filesystem::remove_all(root_);
   }
 
-  void OpenStore(std::chrono::seconds idle_timeout = std::chrono::seconds(20)) {
+  void OpenStore(std::chrono::seconds idle_timeout = std::chrono::seconds(20),
+                 const std::function<void(StoreOptions&)>& change = {}) {
     store_.reset();
     StoreOptions options;
     options.root = root_ + "/images";
@@ -44,6 +49,7 @@ class Pull : public testing::Test {
     options.idle_timeout = idle_timeout;
     options.most_layer_bytes = uint64_t{64} << 20;
     options.most_layer_entries = 1000;
+    if (change) change(options);
     auto store = Store::Open(options);
     ASSERT_TRUE(store.ok()) << store.error().message();
     store_ = *std::move(store);
@@ -75,6 +81,13 @@ class Pull : public testing::Test {
     EXPECT_EQ(store_->Usage()->inodes_used, 0u);
   }
 
+  // Incompressible, so that the transferred layer is as long.
+  static std::string Noise(int bytes) {
+    std::string noise;
+    unsigned state = 1;
+    for (int i = 0; i < bytes; ++i) noise += static_cast<char>((state = state * 1664525u + 1013904223u) >> 24);
+    return noise;
+  }
   static std::string TwoFiles() { return TarBuilder().Directory("etc").File("etc/motd", "hello\n").Finish(); }
 
   std::string root_;
@@ -334,16 +347,41 @@ TEST_F(Pull, ARegistryThatHangsIsUnavailableAfterTheIdleTimeout) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
+TEST_F(Pull, ARegistryThatDripsIsUnavailable) {
+  OpenStore(std::chrono::seconds(1));
+  const TestImage image = MakeImage({TarBuilder().File("noise", Noise(100'000)).Finish()});
+  TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+    if (!request.path.ends_with(image.layer_digests[0])) return std::nullopt;
+    return TestResponse{.body = image.layers[0], .drip_after = 1000};
+  });
+  registry.AllowPlainHttp(root_ + "/hosts");
+  registry.Push("app", "x", image);
+  const auto start = std::chrono::steady_clock::now();
+  ExpectFailure(registry.authority() + "/app:x", Code::kUnavailable, {"too slow", image.layer_digests[0]});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_F(Pull, ARegistryThatIsSlowButGoesOnIsWaitedFor) {
+  OpenStore(std::chrono::seconds(1));
+  const TestImage image = MakeImage({TarBuilder().File("noise", Noise(20'000)).Finish()});
+  TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+    if (!request.path.ends_with(image.layer_digests[0])) return std::nullopt;
+    // Longer than the time over which the rate is measured, but fast enough.
+    return TestResponse{.body = image.layers[0], .drip_after = 8'000, .drip_pause = std::chrono::microseconds(100)};
+  });
+  registry.AllowPlainHttp(root_ + "/hosts");
+  registry.Push("app", "x", image);
+  const auto id = PullReference(registry.authority() + "/app:x");
+  EXPECT_TRUE(id.ok()) << id.error().message();
+}
+
 TEST_F(Pull, ALayerThatBreaksOffGoesOnFromThere) {
-  // Incompressible, so that the transferred layer is long.
-  std::string noise;
-  unsigned state = 1;
-  for (int i = 0; i < 300'000; ++i) noise += static_cast<char>((state = state * 1664525u + 1013904223u) >> 24);
+  const std::string noise = Noise(600'000);
   const TestImage image = MakeImage({TarBuilder().File("noise", noise).Finish()});
   std::atomic<bool> cut{true};
   TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
     if (request.path.ends_with(image.layer_digests[0]) && cut.exchange(false)) {
-      return TestResponse{.body = image.layers[0], .cut_after = 100'000};
+      return TestResponse{.body = image.layers[0], .cut_after = 400'000};
     }
     return std::nullopt;
   });
@@ -380,7 +418,7 @@ TEST_F(Pull, ACancelledPullEndsAtOnceAndLeavesNothing) {
   ExpectNothingLeft();
 }
 
-TEST_F(Pull, ConcurrentPullsFetchEachLayerOnce) {
+TEST_F(Pull, ConcurrentPullsFetchEverythingOnce) {
   const TestImage image = MakeImage({TwoFiles(), TarBuilder().File("x", "y").Finish()});
   TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
     if (request.path.find("/blobs/") != std::string::npos) std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -401,9 +439,145 @@ TEST_F(Pull, ConcurrentPullsFetchEachLayerOnce) {
   for (const std::string& digest : image.layer_digests) {
     EXPECT_EQ(registry.server().CountRequests("GET", "/v2/app/blobs/" + digest), 1u);
   }
+  EXPECT_EQ(registry.server().CountRequests("GET", "/v2/app/manifests/x"), 1u);
+  EXPECT_EQ(registry.server().CountRequests("GET", "/v2/app/blobs/" + image.config_digest), 1u);
   EXPECT_EQ(store_->List().size(), 1u);
   ASSERT_TRUE(store_->Remove(registry.authority() + "/app:x").ok());
   ExpectNothingLeft();
+}
+
+// Lets a registry's answers wait until the test says so.
+class Gate {
+ public:
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void Pass() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(20), [&] { return open_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+};
+
+TEST_F(Pull, ACancelledPullGoesOnForThoseWhoWaitForIt) {
+  const TestImage first = MakeImage({TwoFiles()});
+  const TestImage second = MakeImage({TwoFiles(), TarBuilder().File("x", "y").Finish()});
+  // Of the same image, and of another one with the same layer.
+  for (const std::string tag : {"first", "second"}) {
+    OpenStore();
+    Gate gate;
+    TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+      if (request.path.ends_with(first.layer_digests[0])) gate.Pass();
+      return std::nullopt;
+    });
+    registry.AllowPlainHttp(root_ + "/hosts");
+    registry.Push("app", "first", first);
+    registry.Push("app", "second", second);
+    const std::string layer = "/v2/app/blobs/" + first.layer_digests[0];
+    std::stop_source stop;
+    std::thread cancelled([&] { (void)store_->Pull(registry.authority() + "/app:first", {}, stop.get_token()); });
+    while (registry.server().CountRequests("GET", layer) == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    base::Result<std::string> id = base::NotFound("");
+    std::thread waiting([&] { id = PullReference(registry.authority() + "/app:" + tag); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    stop.request_stop();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    gate.Open();
+    cancelled.join();
+    waiting.join();
+    ASSERT_TRUE(id.ok()) << id.error().message();
+    EXPECT_EQ(registry.server().CountRequests("GET", layer), 1u) << tag;
+    EXPECT_TRUE(std::filesystem::exists((*store_->Find(*id))->layer_directories[0] + "/etc/motd"));
+    ASSERT_TRUE(store_->Remove(*id).ok());
+    for (const Image& image : store_->List()) ASSERT_TRUE(store_->Remove(image.id).ok());
+    ExpectNothingLeft();
+  }
+}
+
+TEST_F(Pull, APullThatOnlyWaitedCanBeCancelledAlone) {
+  const TestImage image = MakeImage({TwoFiles()});
+  Gate gate;
+  TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+    if (request.path.ends_with(image.layer_digests[0])) gate.Pass();
+    return std::nullopt;
+  });
+  registry.AllowPlainHttp(root_ + "/hosts");
+  registry.Push("app", "x", image);
+  base::Result<std::string> id = base::NotFound("");
+  std::thread first([&] { id = PullReference(registry.authority() + "/app:x"); });
+  while (registry.server().CountRequests("GET", "/v2/app/blobs/" + image.layer_digests[0]) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  std::stop_source stop;
+  std::thread stopper([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stop.request_stop();
+  });
+  const auto second = store_->Pull(registry.authority() + "/app:x", {}, stop.get_token());
+  stopper.join();
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code(), Code::kCancelled);
+  gate.Open();
+  first.join();
+  EXPECT_TRUE(id.ok()) << id.error().message();
+}
+
+TEST_F(Pull, LayersAtOnceAreBoundedForAnImageARegistryAndInAll) {
+  const auto most_at_once = [&](const std::function<void(StoreOptions&)>& change) {
+    OpenStore(std::chrono::seconds(20), change);
+    std::atomic<int> now{0};
+    std::atomic<int> most{0};
+    std::set<std::string> layers;
+    TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
+      if (!layers.contains(request.path.substr(request.path.rfind('/') + 1))) return std::nullopt;
+      const int count = ++now;
+      for (int seen = most; count > seen && !most.compare_exchange_weak(seen, count);) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      --now;
+      return std::nullopt;
+    });
+    registry.AllowPlainHttp(root_ + "/hosts");
+    for (const std::string tag : {"a", "b"}) {
+      std::vector<std::string> tars;
+      for (int i = 0; i < 6; ++i) tars.push_back(TarBuilder().File(tag, tag + std::to_string(i)).Finish());
+      const TestImage image = MakeImage(tars);
+      layers.insert(image.layer_digests.begin(), image.layer_digests.end());
+      registry.Push("app", tag, image);
+    }
+    std::thread other([&] { EXPECT_TRUE(PullReference(registry.authority() + "/app:b").ok()); });
+    EXPECT_TRUE(PullReference(registry.authority() + "/app:a").ok());
+    other.join();
+    for (const Image& image : store_->List()) EXPECT_TRUE(store_->Remove(image.id).ok());
+    return most.load();
+  };
+  EXPECT_LE(most_at_once([](StoreOptions& options) { options.parallel_layers = 1; }), 1);
+  EXPECT_LE(most_at_once([](StoreOptions& options) { options.parallel_layers_per_image = 1; }), 2);
+  EXPECT_LE(most_at_once([](StoreOptions& options) { options.parallel_layers_per_registry = 3; }), 3);
+}
+
+TEST_F(Pull, ABombIsRefusedByWhatTheManifestStates) {
+  TestRegistry registry;
+  registry.AllowPlainHttp(root_ + "/hosts");
+  // As zstd 40 MB of zeros are about a kilobyte, which gzip could not make of them.
+  const std::string zeros = TarBuilder().File("zeros", std::string(40 << 20, '\0')).Finish();
+  TestImageOptions options;
+  options.compression = Compression::kZstd;
+  registry.Push("app", "bomb", MakeImage({zeros}, options));
+  ExpectFailure(registry.authority() + "/app:bomb", Code::kResourceExhausted,
+                {"bytes allowed for a layer of its size"});
+  options.compression = Compression::kGzip;
+  registry.Push("app", "large", MakeImage({zeros}, options));
+  const auto id = PullReference(registry.authority() + "/app:large");
+  EXPECT_TRUE(id.ok()) << id.error().message();
 }
 
 TEST_F(Pull, AFailingPullDoesNotTakeASharedLayerWithIt) {

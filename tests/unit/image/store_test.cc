@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "base/files.h"
 #include "image/digest.h"
@@ -19,6 +20,7 @@ namespace {
 using base::Code;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 
 class StoreOnDisk : public testing::Test {
@@ -198,6 +200,49 @@ TEST_F(StoreOnDisk, LeftoversOfACrashAreDropped) {
   EXPECT_EQ(Count("layers"), 2u);
   EXPECT_EQ(Count("images"), 1u);
   EXPECT_THAT(store_->List(), SizeIs(1));
+}
+
+TEST_F(StoreOnDisk, WhatIsNotSyncedOutlivesACrashButNotAPowerLoss) {
+  PullImage("x", {"a"});
+  const std::string record = root_ + "/images/layers/" + base::ListDirectory(root_ + "/images/layers")->at(0);
+  const std::string unsynced = *base::ReadFile(record, 10'000);
+  EXPECT_THAT(unsynced, HasSubstr("\"boot\""));
+  store_.reset();
+  EXPECT_THAT(*base::ReadFile(record, 10'000), Not(HasSubstr("boot"))) << "closing the store syncs";
+  // As after a kill, in the same boot.
+  ASSERT_TRUE(base::WriteFileAtomic(record, unsynced).ok());
+  Open();
+  EXPECT_THAT(store_->List(), SizeIs(1));
+  store_.reset();
+  EXPECT_THAT(*base::ReadFile(record, 10'000), Not(HasSubstr("boot")));
+  // As after a power loss: the record is from another boot.
+  std::string other = unsynced;
+  const std::string boot_id = *base::ReadFile("/proc/sys/kernel/random/boot_id", 100);
+  const size_t at = other.find(boot_id.substr(0, 36));
+  ASSERT_NE(at, std::string::npos);
+  other[at] = other[at] == '0' ? '1' : '0';
+  ASSERT_TRUE(base::WriteFileAtomic(record, other).ok());
+  Open();
+  EXPECT_THAT(store_->List(), SizeIs(0));
+  EXPECT_EQ(Count("l"), 0u);
+  EXPECT_EQ(Count("layers"), 0u);
+  PullImage("x", {"a"});
+  EXPECT_TRUE(std::filesystem::exists(store_->List().at(0).layer_directories[0] + "/a"));
+}
+
+TEST_F(StoreOnDisk, IsSyncedSoonAfterAPull) {
+  PullImage("x", {"a", "b"});
+  for (int tries = 0; tries < 600; ++tries) {
+    bool all = true;
+    const auto files = base::ListDirectory(root_ + "/images/layers");
+    for (const std::string& file : *files) {
+      if (!file.ends_with(".json")) continue;
+      all = all && base::ReadFile(root_ + "/images/layers/" + file, 10'000)->find("boot") == std::string::npos;
+    }
+    if (all) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  FAIL() << "not within a minute";
 }
 
 TEST_F(StoreOnDisk, AnImageWithoutItsLayersIsDroppedAndCanBePulledAgain) {

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "image/digest.h"
 #include "tar_builder.h"
 
 namespace image {
@@ -30,10 +31,10 @@ class Pieces : public ByteReader {
 
 base::Result<std::string> Decompressed(const std::string& text, size_t piece) {
   Pieces input(text, piece);
-  const auto reader = Decompress(input);
+  DecompressingReader reader(input);
   std::string out;
   while (true) {
-    ASSIGN_OR_RETURN(const std::string_view bytes, reader->Next());
+    ASSIGN_OR_RETURN(const std::string_view bytes, reader.Next());
     if (bytes.empty()) return out;
     out += bytes;
   }
@@ -63,10 +64,45 @@ TEST(Decompress, GivesTheContentWhateverThePieces) {
   EXPECT_EQ(*Decompressed("ab", 1), "ab");
 }
 
-TEST(Decompress, GoesOnWithTheNextMember) {
+TEST(Decompress, GoesOnWithTheNextMemberWhereverThePiecesEnd) {
   for (const Compression compression : {Compression::kGzip, Compression::kZstd}) {
-    const std::string two = Compress("first ", compression) + Compress("second", compression);
-    EXPECT_EQ(*Decompressed(two, 5), "first second");
+    std::string members;
+    for (const char* text : {"first ", "", "second ", "third"}) members += Compress(text, compression);
+    for (size_t piece = 1; piece <= members.size(); ++piece) {
+      const auto out = Decompressed(members, piece);
+      ASSERT_TRUE(out.ok()) << piece << ": " << out.error().message();
+      EXPECT_EQ(*out, "first second third") << piece;
+    }
+  }
+}
+
+TEST(Decompress, EveryCutIsNoticed) {
+  for (const Compression compression : {Compression::kGzip, Compression::kZstd}) {
+    const std::string compressed = Compress("some text that is not long", compression);
+    for (size_t length = 4; length < compressed.size(); ++length) {
+      const auto cut = Decompressed(compressed.substr(0, length), 7);
+      ASSERT_FALSE(cut.ok()) << length;
+      EXPECT_EQ(cut.error().code(), Code::kDataLoss);
+    }
+  }
+}
+
+TEST(Decompress, EveryRoomWillDo) {
+  const std::string sample = Sample();
+  for (const Compression compression : {Compression::kNone, Compression::kGzip, Compression::kZstd}) {
+    for (const size_t room : {size_t{1}, size_t{7}, size_t{1} << 20}) {
+      Pieces input(Compress(sample, compression), 1000);
+      const auto decompressor = Decompress(input);
+      std::vector<char> buffer(room);
+      std::string out;
+      while (true) {
+        const auto bytes = decompressor->Read(buffer);
+        ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+        if (*bytes == 0) break;
+        out.append(buffer.data(), *bytes);
+      }
+      EXPECT_TRUE(out == sample);
+    }
   }
 }
 
@@ -87,18 +123,8 @@ TEST(Decompress, BrokenAndCutOffStreamsAreErrors) {
   }
 }
 
-TEST(DigestingReader, BoundsAndHashesAllOfTheStream) {
-  Pieces input("hello world", 3);
-  DigestingReader reader(input, "sha256", 100);
-  ASSERT_TRUE(reader.Next().ok());
-  EXPECT_EQ(*reader.Finish(), Sha256("hello world"));
-  Pieces long_input(std::string(101, 'x'), 10);
-  DigestingReader bounded(long_input, "sha256", 100);
-  EXPECT_EQ(bounded.Finish().error().code(), Code::kResourceExhausted);
-}
-
 TEST(ByteQueue, HandsOverEverythingInOrder) {
-  ByteQueue queue(10, {});
+  ByteQueue queue(3, 10, {});
   std::string out;
   std::thread reader([&] {
     while (true) {
@@ -118,8 +144,31 @@ TEST(ByteQueue, HandsOverEverythingInOrder) {
   EXPECT_EQ(out, in);
 }
 
+TEST(ByteQueue, IsFilledInPlace) {
+  ByteQueue queue(2, 4, {});
+  std::string out;
+  std::thread reader([&] {
+    while (true) {
+      const auto piece = queue.Next();
+      if (!piece.ok() || piece->empty()) return;
+      out += *piece;
+    }
+  });
+  for (const char letter : std::string("abcdefghijk")) {
+    const auto room = queue.Room();
+    ASSERT_TRUE(room.ok());
+    ASSERT_FALSE(room->empty());
+    (*room)[0] = letter;
+    queue.Filled(1);
+    queue.Filled(0);
+  }
+  queue.Close({});
+  reader.join();
+  EXPECT_EQ(out, "abcdefghijk");
+}
+
 TEST(ByteQueue, TheWritersErrorReachesTheReaderAfterAllBytes) {
-  ByteQueue queue(10, {});
+  ByteQueue queue(2, 10, {});
   ASSERT_TRUE(queue.Push("x").ok());
   queue.Close(base::Error(Code::kUnavailable, "gone"));
   EXPECT_EQ(*queue.Next(), "x");
@@ -128,13 +177,13 @@ TEST(ByteQueue, TheWritersErrorReachesTheReaderAfterAllBytes) {
 
 TEST(ByteQueue, AStopAndAReaderThatLeftEndTheWait) {
   std::stop_source stop;
-  ByteQueue queue(1, stop.get_token());
+  ByteQueue queue(1, 4, stop.get_token());
   ASSERT_TRUE(queue.Push("full").ok());
   std::thread stopper([&] { stop.request_stop(); });
   EXPECT_EQ(queue.Push("more").error().code(), Code::kCancelled);
   EXPECT_EQ(queue.Next().error().code(), Code::kCancelled);
   stopper.join();
-  ByteQueue abandoned(1, {});
+  ByteQueue abandoned(1, 4, {});
   ASSERT_TRUE(abandoned.Push("full").ok());
   std::thread leaver([&] { abandoned.Abandon(); });
   EXPECT_EQ(abandoned.Push("more").error().code(), Code::kAborted);

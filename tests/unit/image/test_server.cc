@@ -86,11 +86,15 @@ bool SendResponse(int fd, const TestResponse& response) {
     has_length = has_length || name == "Content-Length";
   }
   if (!has_length) head += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
-  const size_t most = std::min(response.cut_after, response.hang_after);
+  const size_t most = std::min({response.cut_after, response.hang_after, response.drip_after});
   if (!SendAll(fd, head + "\r\n") || !SendAll(fd, std::string_view(response.body).substr(0, most))) return false;
   if (response.hang_after != std::string::npos) {
     WaitForEnd(fd);
     return false;
+  }
+  for (size_t at = response.drip_after; at < response.body.size(); ++at) {
+    std::this_thread::sleep_for(response.drip_pause);
+    if (!SendAll(fd, std::string_view(response.body).substr(at, 1))) return false;
   }
   return response.cut_after == std::string::npos;
 }
