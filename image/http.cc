@@ -1,6 +1,8 @@
 #include "image/http.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cctype>
@@ -51,6 +53,7 @@ struct Transfer {
   base::Status sink_status;
   size_t header_bytes = 0;
   bool header_overflow = false;
+  bool link_local = false;  // such an address was refused
   Clock::time_point last_progress = Clock::now();
   // The time over which the rate is being measured, and what came in it.
   Clock::time_point measured_since = last_progress;
@@ -93,6 +96,24 @@ size_t OnBody(char* data, size_t, size_t size, void* context) {
   }
   transfer.last_progress = Clock::now();
   return size;
+}
+
+bool IsLinkLocal(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 16 == 0xA9FE;
+  }
+  if (address.sa_family != AF_INET6) return false;
+  const in6_addr& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  return IN6_IS_ADDR_LINKLOCAL(&ip) || (IN6_IS_ADDR_V4MAPPED(&ip) && ip.s6_addr[12] == 0xA9 && ip.s6_addr[13] == 0xFE);
+}
+
+// Sees the address that is connected to, whatever name led to it.
+curl_socket_t OpenUnlessLinkLocal(void* context, curlsocktype, curl_sockaddr* address) {
+  if (IsLinkLocal(address->addr)) {
+    static_cast<Transfer*>(context)->link_local = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 }  // namespace
@@ -185,6 +206,10 @@ class HttpClient::Session {
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &OnBody);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    if (request.refuse_link_local) {
+      curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &OpenUnlessLinkLocal);
+      curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+    }
     const auto connect = std::min<std::chrono::milliseconds>(idle_timeout, std::chrono::seconds(30));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(request.total_timeout.count()));
@@ -242,6 +267,9 @@ class HttpClient::Session {
     // The end of a long error page was left out on purpose.
     if (outcome == CURLE_WRITE_ERROR && transfer.response.status / 100 != 2) return std::move(transfer.response);
     if (outcome == CURLE_OK) return std::move(transfer.response);
+    if (transfer.link_local) {
+      return Error(Code::kPermissionDenied, "it leads to a link-local address, which a registry may not send us to");
+    }
     if (outcome == CURLE_OPERATION_TIMEDOUT) {
       return Error(Code::kDeadlineExceeded,
                    base::Printable(*detail != '\0' ? detail : curl_easy_strerror(outcome), 300));

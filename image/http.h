@@ -49,6 +49,8 @@ struct HttpRequest {
   TlsOptions tls;
   // The whole exchange takes at most this long; zero for no limit but the idle timeout.
   std::chrono::seconds total_timeout{0};
+  // Whether to connect to no link-local address (RFC 3927, RFC 4291): there, cloud machines find secrets of their own.
+  bool refuse_link_local = false;
 };
 
 struct HttpResponse {
@@ -76,8 +78,8 @@ class HttpClient {
 
   // The body of a 2xx answer goes to `sink` in pieces, with the answer's head. An error of the sink ends the transfer
   // and is given back unchanged. Redirects are given back, not followed. Other errors: kUnavailable (no connection, cut
-  // off), kDeadlineExceeded (idle or total timeout), kCancelled. No error text holds a header or the query of the URL.
-  // Thread-safe; connections are kept for the next request.
+  // off), kDeadlineExceeded (idle or total timeout), kCancelled, kPermissionDenied (link-local address). No error text
+  // holds a header or the query of the URL. Thread-safe; connections are kept for the next request.
   using BodySink = std::function<base::Status(const HttpResponse& head, std::string_view bytes)>;
   base::Result<HttpResponse> Perform(const HttpRequest& request, const BodySink& sink, const std::stop_token& stop);
 

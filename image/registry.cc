@@ -180,6 +180,7 @@ base::Result<HttpResponse> Registry::Follow(HttpRequest request, const RegistryH
       });
       request.tls.client_certificate.clear();
       request.tls.client_key.clear();
+      request.refuse_link_local = true;
     }
   }
 }
@@ -266,6 +267,7 @@ base::Result<std::string> Registry::FetchToken(const Host& host, const std::map<
   if (!realm->SameOrigin(host.config.url)) {
     request.tls.client_certificate.clear();
     request.tls.client_key.clear();
+    request.refuse_link_local = true;
   }
   request.total_timeout = kDocumentTimeout;
   if (!host.credentials.identity_token.empty()) {
@@ -435,6 +437,7 @@ Status Registry::FetchForeign(const Descriptor& blob, const ByteSink& sink, cons
     }
     HttpRequest request;
     request.url = *std::move(url);
+    request.refuse_link_local = true;
     BlobVerifier verifier(blob.digest, blob.size);
     const auto body = [&](const HttpResponse&, std::string_view bytes) -> Status {
       RETURN_IF_ERROR(verifier.Update(bytes));

@@ -178,6 +178,9 @@ changed_manifest("layer-size-large", lambda document, _: set_in("layers", 0, "si
 changed_manifest("config-size-small", set_in("config", "size", 10))
 changed_manifest("config-size-large", set_in("config", "size", 1_000_000))
 changed_manifest("config-too-long", set_in("config", "size", FOUR_MIB + 1))
+changed_manifest("layer-foreign-link-local", lambda document, image: (
+    image.blobs.pop(document["layers"][0]["digest"]),
+    set_in("layers", 0, "urls", ["http://169.254.169.254/layer"])(document, image))[1])
 changed_config("config-deep", lambda config: b'{"rootfs": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001)
 changed_config("config-garbage", lambda config: b"\xff\xfe{}")
 changed_config("config-no-root", lambda config: config.pop("rootfs") and None)

@@ -205,6 +205,9 @@ test_redirects_that_lead_astray_are_refused() {
   refused_layer 'neither http nor https' layer-redirect-to-file
   refused_layer 'user name or password' layer-redirect-with-password
   refused_layer 'redirect' layer-redirect-to-nowhere
+  refused_layer 'link-local' layer-redirect-to-link-local
+  refused_layer 'link-local' layer-redirect-to-mapped-link-local
+  refused_layer 'link-local' layer-foreign-link-local
 }
 
 test_wrong_credentials_and_hostile_token_services_are_refused() {
@@ -215,6 +218,7 @@ test_wrong_credentials_and_hostile_token_services_are_refused() {
   refused_image 'token' token-with-header --creds "$credentials"
   refused_image 'authentication required' token-never-enough --creds "$credentials"
   refused_image 'token.*neither http nor https' token-from-file --creds "$credentials"
+  refused_image 'token from http://169.254.169.254/token: .*link-local' token-from-link-local --creds "$credentials"
   refused_image 'authentication required|token' challenge-garbage --creds "$credentials"
 }
 
