@@ -102,9 +102,20 @@ def zstd_bomb(start):
     return lambda _: zstd_frame([(archives.ZSTD_RAW, len(start), start)] + [repeated] * (8 * 4096))
 
 
+def zstd_zeros(mib):
+    """The archive with one file of zeros, whose compressed form is hardly larger than the file's header."""
+    repeated = (archives.ZSTD_REPEATED, archives.ZSTD_MOST, b"\0")
+    start = entry("zeros", size=mib << 20)
+    return zstd_frame([(archives.ZSTD_RAW, len(start), start)] + [repeated] * (8 * mib)
+                      + [(archives.ZSTD_REPEATED, 2 * archives.BLOCK, b"\0")])
+
+
 layers("gzip-bomb", b"", pack=gzip_bomb(header(b"zeros", b"0", 4 * GIB), bytes(1024)), diff_ids=[digest(b"never reached")])
 layers("zstd-bomb", b"", pack=zstd_bomb(header(b"zeros", b"0", 4 * GIB)), layer_type=OCI_LAYER + "+zstd",
        diff_ids=[digest(b"never reached")])
+# Within the configured size, but too much for so small a layer; and what a small layer may hold.
+layers("bomb-by-ratio", b"", pack=lambda _: zstd_zeros(48), layer_type=OCI_LAYER + "+zstd", diff_ids=[digest(b"never reached")])
+layers("zeros", tar(entry("zeros", data=bytes(8 << 20))), pack=lambda _: zstd_zeros(8), layer_type=OCI_LAYER + "+zstd")
 layers("bomb-of-files", b"", pack=lambda _: gzipped(entry("file", data=bytes(1 << 20))) * 4096, diff_ids=[digest(b"never reached")])
 layers("bomb-behind-the-end", b"", pack=gzip_bomb(tar(entry("file", data=b"x")), b""), diff_ids=[digest(b"never reached")])
 layers("sparse-bomb", tar(archives.pax_sparse_1_0(b"hole", 1 << 60, [((1 << 60) - 1, b"x")])))

@@ -50,7 +50,7 @@ test_entries_beyond_every_bound_are_refused() {
   refused_layer "owner's number is out of range" owner-out-of-range
   refused_layer 'extended attribute "user.large"' large-attribute
   refused_layer 'tar archive' large-pax-header
-  refused_layer . negative-size
+  refused_layer 'negative size' negative-size
 }
 
 test_broken_archives_are_refused() {
@@ -61,12 +61,14 @@ test_broken_archives_are_refused() {
   refused_layer 'zstd data is broken' broken-zstd
 }
 
-test_decompression_bombs_are_stopped_at_the_configured_size() {
+test_decompression_bombs_are_stopped_at_the_allowed_size() {
   reset_registry
   refused_layer '67108864 bytes allowed' gzip-bomb
   refused_layer '67108864 bytes allowed' zstd-bomb
   refused_layer '67108864 bytes allowed' bomb-of-files
   refused_layer '67108864 bytes allowed' bomb-behind-the-end
+  refused_layer 'bytes allowed for a layer of its size' bomb-by-ratio
+  pulled zeros
   refused_layer '67108864 bytes allowed' sparse-bomb
   refused_layer '67108864 bytes allowed' old-sparse-bomb
 }
@@ -163,7 +165,7 @@ test_a_layer_that_cannot_be_continued_is_refused() {
 test_a_registry_that_stalls_or_drips_is_not_waited_for() {
   reset_registry
   refused_layer 'nothing received for 2 seconds' layer-stalls
-  refused_layer 'too slow: [0-9]* bytes received in 2 seconds' layer-drips
+  refused_layer 'too slow: .* bytes received in 2 seconds' layer-drips
   refused_image 'DeadlineExceeded|deadline|cancel' hangs --pull-timeout 1s
 }
 

@@ -13,9 +13,9 @@ reset_registry() {
 # requests JQ-FILTER: the requests since then.
 requests() { curl -sf -m 5 "http://$suite_registry/log" | jq -c "$1"; }
 
-# Everything on disk that belongs to images, and the images that are listed.
+# Everything on disk that belongs to images, and the images that are listed. Records grow shorter once layers are synced.
 stored() {
-  find "$image_store" -printf '%P %y %s\n' | sort
+  find "$image_store" -name '*.json' -printf '%P %y\n' -o -printf '%P %y %s\n' | sort
   crictl images --digests --no-trunc | sort
 }
 
