@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cri/batches.h"
+#include "cri/image_store_service.h"
 #include "cri/rpc.h"
 
 namespace cri {
@@ -44,17 +45,6 @@ std::string VerboseInfo(const image::Image& image) {
   if (info["imageSpec"].is_discarded()) info["imageSpec"] = nullptr;
   info["layers"] = image.layer_directories;
   return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-image::Credentials CredentialsOf(const v1::AuthConfig& auth) {
-  image::Credentials credentials;
-  credentials.username = auth.username();
-  credentials.password = auth.password();
-  credentials.auth = auth.auth();
-  credentials.identity_token = auth.identity_token();
-  credentials.registry_token = auth.registry_token();
-  credentials.server_address = auth.server_address();
-  return credentials;
 }
 
 }  // namespace

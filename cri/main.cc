@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/config.h"
+#include "cri/image_holds.h"
 #include "cri/plugin_runner.h"
 #include "cri/remove_pods.h"
 #include "cri/server.h"
@@ -109,13 +110,46 @@ base::Status Run(const Config& config) {
                    streaming::Server::Start(config.streaming, stream_backend).Wrap("start the streaming server"));
   RuntimeService runtime_service(runtime, *streaming);
   ImageService image_service(runtime);
-  ASSIGN_OR_RETURN(const auto server, Server::Start({config.socket, group}, runtime_service, image_service));
+  ImageStoreService store_service(*store);
+  ASSIGN_OR_RETURN(const auto server,
+                   Server::Start({config.socket, group}, runtime_service, image_service, store_service));
   base::Log(base::LogLevel::kNotice, "serving CRI v1 on " + config.socket);
   ::sd_notify(0, "READY=1");
   base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
   ::sd_notify(0, "STOPPING=1");
   server->Stop(kStopGrace);
   return ended;
+}
+
+// Checks all layers while no daemon runs, and pulls again what differs. Gives the exit status.
+base::Result<int> CheckStore(const Config& config) {
+  image::StoreOptions options = config.images;
+  options.import_directory.clear();
+  auto opened = image::Store::Open(options);
+  if (!opened.ok()) {
+    const bool locked = opened.error().code() == base::Code::kFailedPrecondition;
+    return std::move(opened).error().Wrap(locked ? "while the daemon runs, use cri-nspawn-image check" : "check");
+  }
+  const auto store = *std::move(opened);
+  // Layers of removed images stay for the containers that run from them.
+  RETURN_IF_ERROR(HoldForContainers(config.state_directory, *store));
+  size_t checked = 0;
+  size_t bad = 0;
+  RETURN_IF_ERROR(store->Check(
+      /*repair=*/true,
+      [&](const image::CheckedLayer& layer) {
+        using State = image::CheckedLayer::State;
+        ++checked;
+        if (layer.state == State::kGood) return;
+        if (layer.state != State::kRepaired) ++bad;
+        std::cout << "layer " << layer.diff_id << (layer.state == State::kRepaired ? " repaired" : " damaged");
+        if (!layer.error.empty()) std::cout << ": " << base::Printable(layer.error, 8192);
+        std::cout << "\n";
+        for (const std::string& example : layer.examples) std::cout << "  " << example << "\n";
+      },
+      {}));
+  std::cout << checked << " layers checked, " << bad << " damaged\n";
+  return bad == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -125,11 +159,17 @@ int main(int argc, char** argv) {
   CLI::App app("Kubernetes CRI v1 runtime over systemd-nspawn and portable services", "cri-nspawnd");
   std::string config_path(cri::kDefaultConfigPath);
   bool check = false;
+  bool check_store = false;
   bool remove_pods = false;
   app.add_option("--config,-c", config_path, "Configuration file")->capture_default_str();
-  app.add_flag("--check-config", check, "Read the configuration, say whether it is right, and exit");
-  app.add_flag("--remove-pods", remove_pods, "Have the running daemon remove every pod, and exit")
-      ->excludes("--check-config");
+  auto* const config_only =
+      app.add_flag("--check-config", check, "Read the configuration, say whether it is right, and exit");
+  auto* const pods = app.add_flag("--remove-pods", remove_pods, "Have the running daemon remove every pod, and exit")
+                         ->excludes(config_only);
+  app.add_flag("--check-store", check_store,
+               "Compare all image layers with what was pulled, pull again what differs, and exit")
+      ->excludes(config_only)
+      ->excludes(pods);
   app.set_version_flag("--version", std::string("cri-nspawnd ") + CRI_NSPAWN_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -149,6 +189,11 @@ int main(int argc, char** argv) {
     return 0;
   }
   base::SetLogLevel(config->log_level);
+  if (check_store) {
+    const auto status = cri::CheckStore(*config);
+    if (!status.ok()) std::cerr << "cri-nspawnd: " << base::Printable(status.error().message(), 8192) << "\n";
+    return status.ok() ? *status : 1;
+  }
   if (const base::Status status = cri::Run(*config); !status.ok()) {
     base::Log(base::LogLevel::kError, status.error().message());
     return 1;

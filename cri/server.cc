@@ -121,7 +121,7 @@ class GrpcServer final : public Server {
 }  // namespace
 
 base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, RuntimeService& runtime,
-                                                    ImageService& images) {
+                                                    ImageService& images, ImageStoreService& store) {
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMostMessageBytes);
   // Idle threads cost memory and wake-ups: one waits, others come and go with the calls.
@@ -130,6 +130,7 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
   builder.RegisterService(&runtime);
   builder.RegisterService(&images);
+  builder.RegisterService(&store);
   auto calls = std::make_unique<CancellableCalls>(builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return base::Internal("start the gRPC server");
@@ -144,6 +145,20 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   calls->Serve(images, &ImageService::RequestPullImage,
                [&images](const grpc::ServerContext&, const v1::PullImageRequest& in, v1::PullImageResponse& out,
                          const std::stop_token& cancelled) { return images.Pull(in, out, cancelled); });
+  calls->Serve(store, &ImageStoreService::RequestPull,
+               [&store](const grpc::ServerContext&, const store_v1::PullRequest& in,
+                        const CancellableCalls::Write<store_v1::PullEvent>& write,
+                        const std::stop_token& cancelled) { return store.Pull(in, write, cancelled); });
+  calls->Serve(store, &ImageStoreService::RequestCheck,
+               [&store](const grpc::ServerContext&, const store_v1::CheckRequest& in,
+                        const CancellableCalls::Write<store_v1::CheckedLayer>& write,
+                        const std::stop_token& cancelled) { return store.Check(in, write, cancelled); });
+  calls->Serve(store, &ImageStoreService::RequestImport,
+               [&store](const grpc::ServerContext&, const store_v1::ImportRequest& in, store_v1::ImportResponse& out,
+                        const std::stop_token& cancelled) { return store.Import(in, out, cancelled); });
+  calls->Serve(store, &ImageStoreService::RequestExport,
+               [&store](const grpc::ServerContext&, const store_v1::ExportRequest& in, store_v1::ExportResponse& out,
+                        const std::stop_token& cancelled) { return store.Export(in, out, cancelled); });
   calls->Run();
   ASSIGN_OR_RETURN(base::UniqueFd listener, Listen(options));
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "cri/image_service.h"
+#include "cri/image_store_service.h"
 #include "cri/runtime_service.h"
 
 namespace cri {
@@ -23,7 +24,7 @@ struct ServerOptions {
 class Server {
  public:
   static base::Result<std::unique_ptr<Server>> Start(const ServerOptions& options, RuntimeService& runtime,
-                                                     ImageService& images);
+                                                     ImageService& images, ImageStoreService& store);
   virtual ~Server() = default;
   // Takes no further connection and waits for running calls, at most the grace time.
   virtual void Stop(std::chrono::milliseconds grace) = 0;

@@ -173,11 +173,26 @@ base::Result<std::optional<std::string>> Catalog::Identify(const std::string& re
   return std::optional<std::string>();
 }
 
-base::Result<std::optional<Image>> Catalog::Find(const std::string& reference) const {
+base::Result<std::optional<ImageRecord>> Catalog::FindRecord(const std::string& reference) const {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const auto id, Identify(reference));
-  if (!id.has_value()) return std::optional<Image>();
-  return std::optional(images_.at(*id).image);
+  if (!id.has_value()) return std::optional<ImageRecord>();
+  return std::optional(images_.at(*id));
+}
+
+base::Result<std::optional<Image>> Catalog::Find(const std::string& reference) const {
+  ASSIGN_OR_RETURN(auto record, FindRecord(reference));
+  if (!record.has_value()) return std::optional<Image>();
+  return std::optional(std::move(record->image));
+}
+
+std::vector<ImageRecord> Catalog::AllRecords() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ImageRecord> out;
+  for (const Records* records : {&images_, &removed_}) {
+    for (const auto& [id, record] : *records) out.push_back(record);
+  }
+  return out;
 }
 
 Status Catalog::Add(ImageRecord record) {

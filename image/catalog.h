@@ -28,6 +28,10 @@ class Catalog {
   std::vector<Image> List() const;
   base::Result<std::optional<Image>> Find(const std::string& reference) const;
   bool Has(const std::string& id) const;
+  // As Find, with what only the store needs to know.
+  base::Result<std::optional<ImageRecord>> FindRecord(const std::string& reference) const;
+  // Of all images, those included that were removed while somebody held them.
+  std::vector<ImageRecord> AllRecords() const;
 
   // Adds an image whose layers the caller needs once (see FetchLayers), and takes this need over. An image that is
   // there already gets the tags and digests added. Each tag leaves the image that had it. After an error the need is

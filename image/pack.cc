@@ -199,6 +199,8 @@ class LibarchiveTarFile : public TarFile {
   Status AddEmpty(const std::string& name) {
     const Entry entry = NewEntry(name, AE_IFREG, 0600);
     archive_entry_set_size(entry.get(), 0);
+    // No time of its own: the same tree gives the same archive.
+    archive_entry_set_mtime(entry.get(), 0, 0);
     return WriteHeader(entry.get());
   }
 

@@ -6,6 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -14,11 +18,14 @@
 #include "image/catalog.h"
 #include "image/hosts.h"
 #include "image/importer.h"
+#include "image/layer_fetch.h"
 #include "image/layers.h"
 #include "image/pull.h"
+#include "image/pull_observer.h"
 #include "image/reference.h"
 #include "image/registry.h"
 #include "image/shared_pulls.h"
+#include "image/tree_record.h"
 
 namespace image {
 namespace {
@@ -30,6 +37,10 @@ using base::Status;
 
 // An archive holds the layers of several images, each within its own bound.
 constexpr uint64_t kMostArchiveLayers = 1000;
+
+std::string NameOf(const ImportedImage& image) {
+  return image.names.empty() ? "an image without a name" : image.names.front();
+}
 
 class DiskStore : public Store {
  public:
@@ -47,7 +58,11 @@ class DiskStore : public Store {
     return catalog_.Find(reference);
   }
   base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
-                                 std::stop_token cancelled) override;
+                                 std::stop_token cancelled, PullObserver* observer) override;
+  base::Result<std::vector<ImportedImage>> Import(const std::string& path, std::stop_token cancelled) override;
+  base::Result<ExportedImage> Export(const std::string& reference, const std::string& directory,
+                                     std::stop_token cancelled) override;
+  Status Check(bool repair, const OnLayerChecked& checked, std::stop_token cancelled) override;
   Status Remove(const std::string& reference) override {
     RETURN_IF_ERROR(catalog_.Remove(reference));
     return layers_.RemoveUnneeded();
@@ -67,11 +82,17 @@ class DiskStore : public Store {
   Status Lock();
   std::shared_ptr<Slots> RegistrySlots(const std::string& domain);
   base::Result<std::string> PullFrom(const Reference& reference, const Credentials& credentials,
-                                     const std::stop_token& stop);
+                                     const std::stop_token& stop, PullObserver* observer);
+  void Tell(PullObserver& observer, const ResolvedImage& image) const;
   Status Install(Source& source, ResolvedImage image, const std::vector<Reference>& names,
                  const std::vector<Slots*>& slots, const std::stop_token& stop);
-  Status ImportArchive(const std::string& path, const std::stop_token& stop);
-  Status ImportDirectory(const std::string& directory, const std::string& name, const std::stop_token& stop);
+  base::Result<std::vector<ImportedImage>> ImportDirectory(const std::string& directory, const std::string& name,
+                                                           const std::stop_token& stop);
+  // Needs the layer while it is looked at; what needs it no longer is the caller's to remove.
+  base::Result<CheckedLayer> CheckOne(const std::string& diff_id, const std::vector<const ImageRecord*>& images,
+                                      bool repair, const std::stop_token& stop);
+  Status UnpackAgain(const std::string& diff_id, const std::vector<const ImageRecord*>& images,
+                     const std::string& directory, const std::stop_token& stop);
 
   const StoreOptions options_;
   const UnpackBounds bounds_;
@@ -108,8 +129,13 @@ Status DiskStore::Start() {
   // Images that were lost may have come from an archive.
   if (dropped) ::unlink(memory.c_str());
   importer_ = std::make_unique<Importer>(
-      options_.import_directory, memory,
-      [this](const std::string& path, const std::stop_token& stop) { return ImportArchive(path, stop); });
+      options_.import_directory, memory, [this](const std::string& path, const std::stop_token& stop) -> Status {
+        ASSIGN_OR_RETURN(const std::vector<ImportedImage> images, Import(path, stop));
+        for (const ImportedImage& image : images) {
+          base::Log(base::LogLevel::kInfo, "image import: " + NameOf(image) + " is imported as " + image.id);
+        }
+        return base::Ok();
+      });
   importer_->Start();
   return base::Ok();
 }
@@ -156,24 +182,42 @@ Status DiskStore::Install(Source& source, ResolvedImage image, const std::vector
   return fetched;
 }
 
+void DiskStore::Tell(PullObserver& observer, const ResolvedImage& image) const {
+  std::vector<PulledLayer> layers;
+  std::set<std::string> seen;
+  for (size_t i = 0; i < image.manifest.layers.size(); ++i) {
+    const Descriptor& layer = image.manifest.layers[i];
+    const std::string& diff_id = image.config.diff_ids[i];
+    if (seen.insert(diff_id).second) layers.push_back({layer.digest, layer.size, layers_.Has(diff_id)});
+  }
+  observer.OnLayers(layers);
+}
+
 base::Result<std::string> DiskStore::PullFrom(const Reference& reference, const Credentials& credentials,
-                                              const std::stop_token& stop) {
+                                              const std::stop_token& stop, PullObserver* observer) {
   ASSIGN_OR_RETURN(auto hosts, LoadRegistryHosts(options_.hosts_directory, reference.domain));
   Registry registry(reference, std::move(hosts), credentials, options_.idle_timeout);
   ASSIGN_OR_RETURN(ResolvedImage image,
                    ResolveImage(registry, reference.digest.empty() ? reference.tag : reference.digest, stop));
   std::string id = image.id();
   const std::shared_ptr<Slots> registry_slots = RegistrySlots(reference.domain);
-  RETURN_IF_ERROR(Install(registry, std::move(image), {reference}, {registry_slots.get(), &slots_}, stop));
+  const std::vector<Slots*> slots = {registry_slots.get(), &slots_};
+  if (observer == nullptr) {
+    RETURN_IF_ERROR(Install(registry, std::move(image), {reference}, slots, stop));
+    return id;
+  }
+  Tell(*observer, image);
+  ObservedSource source(registry, *observer);
+  RETURN_IF_ERROR(Install(source, std::move(image), {reference}, slots, stop));
   return id;
 }
 
 base::Result<std::string> DiskStore::Pull(const std::string& reference, const Credentials& credentials,
-                                          std::stop_token cancelled) {
+                                          std::stop_token cancelled, PullObserver* observer) {
   ASSIGN_OR_RETURN(const Reference parsed, ParseReference(reference));
   auto id = pulls_.Run(
-      parsed.ToString(), credentials, [&](const std::stop_token& stop) { return PullFrom(parsed, credentials, stop); },
-      cancelled);
+      parsed.ToString(), credentials,
+      [&](const std::stop_token& stop) { return PullFrom(parsed, credentials, stop, observer); }, cancelled);
   // The buffers of a pull would otherwise stay with the allocator of an idle daemon.
   ::malloc_trim(0);
   if (id.ok()) return id;
@@ -183,38 +227,137 @@ base::Result<std::string> DiskStore::Pull(const std::string& reference, const Cr
   return std::move(error).Wrap("pull " + parsed.ToString());
 }
 
-Status DiskStore::ImportDirectory(const std::string& directory, const std::string& name, const std::stop_token& stop) {
+base::Result<std::vector<ImportedImage>> DiskStore::ImportDirectory(const std::string& directory,
+                                                                    const std::string& name,
+                                                                    const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const auto archive, Archive::Open(directory, name));
+  std::vector<ImportedImage> imported;
   for (const Archive::Entry& entry : archive->entries()) {
-    const std::string what = entry.names.empty() ? "an image without a name" : entry.names.front().ToString();
+    ImportedImage done;
+    for (const Reference& reference : entry.names) done.names.push_back(reference.ToString());
     auto image = archive->Resolve(entry, stop);
-    if (!image.ok()) return std::move(image).error().Wrap(what);
-    const std::string id = image->id();
-    RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, {&slots_}, stop).Wrap(what));
-    base::Log(base::LogLevel::kInfo, std::string("image import: ").append(what).append(" is imported as ").append(id));
+    if (!image.ok()) return std::move(image).error().Wrap(NameOf(done));
+    done.id = image->id();
+    RETURN_IF_ERROR(Install(*archive, *std::move(image), entry.names, {&slots_}, stop).Wrap(NameOf(done)));
+    imported.push_back(std::move(done));
   }
-  return base::Ok();
+  return imported;
 }
 
-Status DiskStore::ImportArchive(const std::string& path, const std::stop_token& stop) {
+base::Result<std::vector<ImportedImage>> DiskStore::Import(const std::string& path, std::stop_token cancelled) {
   const std::string name = path.substr(path.rfind('/') + 1);
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return ErrnoError("import " + path);
   if (S_ISDIR(info.st_mode)) {
-    RETURN_IF_ERROR(ImportDirectory(path, name, stop).Wrap("import " + path));
-    return layers_.SyncNow();
+    ASSIGN_OR_RETURN(auto imported, ImportDirectory(path, name, cancelled).Wrap("import " + path));
+    RETURN_IF_ERROR(layers_.SyncNow());
+    return imported;
   }
   ASSIGN_OR_RETURN(const std::string staging, layers_.MakeStaging());
   UnpackBounds bounds = bounds_;
   bounds.most_bytes *= kMostArchiveLayers;
-  Status imported = UnpackArchive(path, staging, bounds, stop);
-  if (imported.ok()) imported = ImportDirectory(staging, name, stop);
+  const auto import = [&]() -> base::Result<std::vector<ImportedImage>> {
+    RETURN_IF_ERROR(UnpackArchive(path, staging, bounds, cancelled));
+    return ImportDirectory(staging, name, cancelled);
+  };
+  auto imported = import();
   if (const Status removed = base::RemoveTree(staging); !removed.ok()) {
     base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
   }
   // That it was imported is remembered, so the images must not be lost after that.
-  if (imported.ok()) imported = layers_.SyncNow();
+  if (imported.ok()) RETURN_IF_ERROR(layers_.SyncNow().Wrap("import " + path));
   return std::move(imported).Wrap("import " + path);
+}
+
+base::Result<ExportedImage> DiskStore::Export(const std::string& reference, const std::string& directory,
+                                              std::stop_token cancelled) {
+  ASSIGN_OR_RETURN(const auto record, catalog_.FindRecord(reference));
+  if (!record.has_value()) return base::NotFound("image " + base::Printable(reference) + ": not found");
+  ExportSource source{record->image.id, record->image.tags, record->image.raw_config, record->diff_ids, {}};
+  std::vector<std::string> needed;
+  bool all = true;
+  for (const std::string& diff_id : record->diff_ids) {
+    all = all && layers_.Need(diff_id);
+    if (!all) break;
+    needed.push_back(diff_id);
+    source.layer_directories.push_back(layers_.DirectoryOf(diff_id));
+  }
+  base::Result<ExportedImage> exported = base::NotFound("image " + base::Printable(reference) + ": not found");
+  if (all) exported = ExportLayout(source, directory, cancelled);
+  for (const std::string& diff_id : needed) layers_.Unneed(diff_id);
+  RETURN_IF_ERROR(layers_.RemoveUnneeded());
+  return exported;
+}
+
+Status DiskStore::UnpackAgain(const std::string& diff_id, const std::vector<const ImageRecord*>& images,
+                              const std::string& directory, const std::stop_token& stop) {
+  Status last = base::NotFound("no image that has it says where it was pulled from");
+  for (const ImageRecord* record : images) {
+    for (const std::string& name : record->image.digests) {
+      const auto unpack = [&]() -> Status {
+        ASSIGN_OR_RETURN(const Reference reference, ParseReference(name));
+        ASSIGN_OR_RETURN(auto hosts, LoadRegistryHosts(options_.hosts_directory, reference.domain));
+        Registry registry(reference, std::move(hosts), {}, options_.idle_timeout);
+        ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(registry, reference.digest, stop));
+        const auto& diff_ids = image.config.diff_ids;
+        const auto found = std::find(diff_ids.begin(), diff_ids.end(), diff_id);
+        if (found == diff_ids.end()) return Error(Code::kDataLoss, "it does not have this layer");
+        const Descriptor& layer = image.manifest.layers[static_cast<size_t>(found - diff_ids.begin())];
+        // A host whose copy is bad is not asked again, so this ends.
+        while (true) {
+          const auto size = FetchLayer(registry, layer, diff_id, directory, bounds_, stop);
+          if (size.ok()) return base::Ok();
+          RETURN_IF_ERROR(base::RemoveTree(directory));
+          RETURN_IF_ERROR(base::MakeDirectories(directory, 0755));
+          if (size.error().code() != Code::kAborted) return size.error();
+        }
+      };
+      last = unpack().Wrap(name);
+      if (last.ok() || stop.stop_requested()) return last;
+    }
+  }
+  return last;
+}
+
+base::Result<CheckedLayer> DiskStore::CheckOne(const std::string& diff_id,
+                                               const std::vector<const ImageRecord*>& images, bool repair,
+                                               const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const std::string staging, layers_.MakeStaging());
+  UnpackAnew anew;
+  if (repair) {
+    anew = [&](const std::string& directory) { return UnpackAgain(diff_id, images, directory, stop); };
+  }
+  auto layer = CheckLayer(layers_.DirectoryOf(diff_id), layers_.TreeRecordOf(diff_id), anew, staging, stop);
+  for (const std::string& left : {staging, staging + std::string(kTreeRecordSuffix)}) {
+    if (const Status removed = base::RemoveTree(left); !removed.ok()) {
+      base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
+    }
+  }
+  return layer;
+}
+
+Status DiskStore::Check(bool repair, const OnLayerChecked& checked, std::stop_token cancelled) {
+  const std::vector<ImageRecord> records = catalog_.AllRecords();
+  std::map<std::string, std::vector<const ImageRecord*>> images;  // by diff ID
+  for (const ImageRecord& record : records) {
+    for (const std::string& diff_id : std::set<std::string>(record.diff_ids.begin(), record.diff_ids.end())) {
+      images[diff_id].push_back(&record);
+    }
+  }
+  for (const auto& [diff_id, having] : images) {
+    // Removed meanwhile.
+    if (!layers_.Need(diff_id)) continue;
+    auto layer = CheckOne(diff_id, having, repair, cancelled);
+    layers_.Unneed(diff_id);
+    RETURN_IF_ERROR(layers_.RemoveUnneeded());
+    if (!layer.ok()) return std::move(layer).error().Wrap("check layer " + diff_id);
+    layer->diff_id = diff_id;
+    for (const ImageRecord* record : having) {
+      layer->images.push_back(record->image.tags.empty() ? record->image.id : record->image.tags.front());
+    }
+    checked(*layer);
+  }
+  return base::Ok();
 }
 
 }  // namespace

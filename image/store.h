@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -13,8 +14,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "image/layer_check.h"
+#include "image/layout_export.h"
 
 namespace image {
+
+class PullObserver;
 
 struct StoreOptions {
   // The store's own directory, for example /var/lib/cri-nspawn/images.
@@ -84,6 +89,11 @@ struct FilesystemUsage {
   uint64_t inodes_used = 0;
 };
 
+struct ImportedImage {
+  std::string id;
+  std::vector<std::string> names;  // full references; none for an image without a name
+};
+
 class Store {
  public:
   // Opens or creates the store, drops what an interrupted operation left behind, and imports what lies in the import
@@ -105,9 +115,24 @@ class Store {
   // kPermissionDenied, kDataLoss (digest or size differ, broken or hostile archive), kUnavailable (the registry does
   // not answer, or with 5xx or 429), kUnknown (it breaks the protocol), kUnimplemented (Docker schema 1),
   // kFailedPrecondition (broken hosts.toml), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a failed
-  // pull is left.
+  // pull is left. `observer`, which may be null, is told how far it is, unless another caller's pull is waited for.
   virtual base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
-                                         std::stop_token cancelled) = 0;
+                                         std::stop_token cancelled, PullObserver* observer = nullptr) = 0;
+
+  // Imports the images of an OCI image layout (a directory, or a tar file of one) or of what "docker save" writes.
+  // kNotFound when none of them is for this machine.
+  virtual base::Result<std::vector<ImportedImage>> Import(const std::string& path, std::stop_token cancelled) = 0;
+
+  // Writes the image that `reference` names as an OCI image layout; see ExportLayout().
+  virtual base::Result<ExportedImage> Export(const std::string& reference, const std::string& directory,
+                                             std::stop_token cancelled) = 0;
+
+  // Compares every layer with what was recorded when it was unpacked, those of removed images that somebody still uses
+  // included, and tells `checked` of each. With `repair`, what differs is pulled again by the digests of the images
+  // that have it, without credentials. Who uses a layer goes on meanwhile. An error only when the check could not be
+  // finished.
+  using OnLayerChecked = std::function<void(const CheckedLayer& layer)>;
+  virtual base::Status Check(bool repair, const OnLayerChecked& checked, std::stop_token cancelled) = 0;
 
   // Removes the image that `reference` names, with all of its tags and digests; it is no error that there is none.
   // Layers that another image or a user (see Hold) needs stay until they are no longer needed.

@@ -70,7 +70,8 @@ Status Bundles::WriteInto(const std::string& directory, const ContainerSpec& spe
         WriteNew(directory + "/seccomp", std::string_view(spec.seccomp_program.data(), spec.seccomp_program.size())));
   }
   for (const char* stream : {"/stdout", "/stderr"}) {
-    if (mkfifo((directory + stream).c_str(), 0600) != 0) return ErrnoError("creating the FIFO " + directory + stream);
+    if (!spec.process.unit_output && mkfifo((directory + stream).c_str(), 0600) != 0)
+      return ErrnoError("creating the FIFO " + directory + stream);
   }
   if (spec.process.open_stdin && !spec.process.terminal && mkfifo((directory + "/stdin").c_str(), 0600) != 0) {
     return ErrnoError("creating the FIFO " + directory + "/stdin");

@@ -201,6 +201,11 @@ class SystemBus : public Bus {
                          const std::string& root) override;
   Status AttachImage(const std::string& path, const std::string& prefix, const std::string& profile) override;
   Status DetachImage(const std::string& path) override;
+  Status AttachImageForGood(const std::string& path, const std::string& prefix, const std::string& profile) override;
+  Status DetachImageForGood(const std::string& path) override;
+  Status EnableUnit(const std::string& unit) override;
+  Status DisableUnit(const std::string& unit) override;
+  Status Reload() override;
 
  private:
   struct Target {
@@ -606,6 +611,37 @@ Status SystemBus::DetachImage(const std::string& path) {
   return Call({kPortabled, kPortabledPath, kPortableManager, "DetachImage"},
               [&](sdbus::MethodCall& call) { call << path << true; }, {})
       .Wrap("detaching portable image " + path);
+}
+
+Status SystemBus::AttachImageForGood(const std::string& path, const std::string& prefix, const std::string& profile) {
+  return Call({kPortabled, kPortabledPath, kPortableManager, "AttachImage"},
+              [&](sdbus::MethodCall& call) {
+                call << path << std::vector<std::string>{prefix} << profile << false << "copy";
+              },
+              {})
+      .Wrap("attaching portable image " + path);
+}
+
+Status SystemBus::DetachImageForGood(const std::string& path) {
+  return Call({kPortabled, kPortabledPath, kPortableManager, "DetachImage"},
+              [&](sdbus::MethodCall& call) { call << path << false; }, {})
+      .Wrap("detaching portable image " + path);
+}
+
+Status SystemBus::EnableUnit(const std::string& unit) {
+  return Call({kSystemd, kSystemdPath, kManager, "EnableUnitFiles"},
+              [&](sdbus::MethodCall& call) { call << std::vector<std::string>{unit} << false << true; }, {})
+      .Wrap("enabling unit " + unit);
+}
+
+Status SystemBus::DisableUnit(const std::string& unit) {
+  return Call({kSystemd, kSystemdPath, kManager, "DisableUnitFiles"},
+              [&](sdbus::MethodCall& call) { call << std::vector<std::string>{unit} << false; }, {})
+      .Wrap("disabling unit " + unit);
+}
+
+Status SystemBus::Reload() {
+  return Call({kSystemd, kSystemdPath, kManager, "Reload"}, [](sdbus::MethodCall&) {}, {}).Wrap("reloading systemd");
 }
 
 }  // namespace

@@ -85,6 +85,16 @@ class Bus {
   virtual base::Status AttachImage(const std::string& path, const std::string& prefix, const std::string& profile) = 0;
   // kNotFound when it is not attached.
   virtual base::Status DetachImage(const std::string& path) = 0;
+
+  // The same for good. The unit's file is copied, since at boot the image may not be there yet. Who calls them reloads.
+  virtual base::Status AttachImageForGood(const std::string& path, const std::string& prefix,
+                                          const std::string& profile) = 0;
+  virtual base::Status DetachImageForGood(const std::string& path) = 0;
+  // Has a unit started at boot, or no longer, as its [Install] section says.
+  virtual base::Status EnableUnit(const std::string& unit) = 0;
+  virtual base::Status DisableUnit(const std::string& unit) = 0;
+  // systemd reads all unit files anew.
+  virtual base::Status Reload() = 0;
 };
 
 // The object path of a unit, and the label escaping that it takes.

@@ -54,6 +54,9 @@ struct ContainerSpec {
   std::string stop_signal = "SIGTERM";
   // The [X-Kubernetes] section of the unit: key → value. Both may hold anything; they are escaped.
   std::vector<std::pair<std::string, std::string>> metadata;
+  // A service of the host by itself (host_service.h) instead of a container that a daemon looks after: systemd starts
+  // it at boot and again after a failure, and keeps its output. The section is [X-Image] then.
+  bool host_service = false;
 };
 
 // Exit code of a container whose end nobody saw, for example because the node was started anew; as containerd has it.

@@ -238,6 +238,7 @@ bool ReadEntry(std::string_view key, std::string_view value, ProcessSpec& spec) 
   if (key == "selinux_mount_label") return ReadText(value, spec.selinux_mount_label);
   if (key == "terminal") return ReadFlag(value, spec.terminal);
   if (key == "open_stdin") return ReadFlag(value, spec.open_stdin);
+  if (key == "unit_output") return ReadFlag(value, spec.unit_output);
   if (key == "oom_score_adjust") return ReadSigned(value, spec.oom_score_adjust);
   return false;
 }
@@ -310,6 +311,7 @@ std::string Encode(const ProcessSpec& spec) {
   out.TextUnlessEmpty("selinux_mount_label", spec.selinux_mount_label);
   out.Flag("terminal", spec.terminal);
   out.Flag("open_stdin", spec.open_stdin);
+  out.Flag("unit_output", spec.unit_output);
   if (spec.oom_score_adjust != 0) out.Text("oom_score_adjust", std::to_string(spec.oom_score_adjust));
   return std::move(out).Take();
 }

@@ -144,6 +144,8 @@ struct ProcessSpec {
 
   bool terminal = false;
   bool open_stdin = false;
+  // Output goes where the unit's goes (its journal), instead of to the bundle's FIFOs.
+  bool unit_output = false;
   int oom_score_adjust = 0;
 };
 

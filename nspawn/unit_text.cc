@@ -19,6 +19,8 @@ constexpr size_t kMostText = 4096;
 constexpr char kStartTimeout[] = "60s";
 // For an operator's `systemctl stop` and for shutting the node down: the grace period that pods have by default.
 constexpr char kStopTimeout[] = "30s";
+// As docker and podman stop containers.
+constexpr char kHostServiceStopTimeout[] = "10s";
 
 bool IsLetterOrDigit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -120,7 +122,8 @@ std::string EscapeSpecifiers(std::string_view text) {
 }
 
 Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& resources, const std::string& init) {
-  const std::string& slice = spec.slice.empty() ? "machine.slice" : spec.slice;
+  const std::string usual_slice = spec.host_service ? "system.slice" : "machine.slice";
+  const std::string& slice = spec.slice.empty() ? usual_slice : spec.slice;
   if (!IsSlice(slice)) return Unfit("slice", slice);
   if (!spec.network_namespace.empty() && !IsPlainPath(spec.network_namespace)) {
     return Unfit("path of a network namespace", spec.network_namespace);
@@ -134,31 +137,43 @@ Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& 
   Text text;
   text.Section("Unit");
   text.Set("Description", EscapeSpecifiers(spec.description.empty() ? spec.name : spec.description));
-  // Nothing of sysinit.target matters to a container; being stopped at shutdown does.
-  text.Line("DefaultDependencies=no");
-  text.Line("Conflicts=shutdown.target");
-  text.Line("Before=shutdown.target");
-  text.Line("IgnoreOnIsolate=yes");
-  text.Line("StartLimitIntervalSec=0");
+  if (spec.host_service) {
+    text.Line("Wants=network-online.target");
+    text.Line("After=network-online.target");
+  } else {
+    // Nothing of sysinit.target matters to a container; being stopped at shutdown does.
+    text.Line("DefaultDependencies=no");
+    text.Line("Conflicts=shutdown.target");
+    text.Line("Before=shutdown.target");
+    text.Line("IgnoreOnIsolate=yes");
+    text.Line("StartLimitIntervalSec=0");
+  }
 
   text.Section("Service");
   text.Line("Type=notify");
   text.Line("NotifyAccess=all");
-  // Keeps the exit status of a container that ended well until it is removed.
-  text.Line("RemainAfterExit=yes");
-  text.Line("Restart=no");
+  if (spec.host_service) {
+    text.Line("Restart=on-failure");
+    text.Line("RestartSec=1s");
+  } else {
+    // Keeps the exit status of a container that ended well until it is removed.
+    text.Line("RemainAfterExit=yes");
+    text.Line("Restart=no");
+  }
   text.Line("ExecStart=+/init");
   text.Set("BindReadOnlyPaths", EscapeSpecifiers(init) + ":/init");
   text.Line("MountAPIVFS=no");
   text.Set("TimeoutStartSec", kStartTimeout);
-  text.Set("TimeoutStopSec", kStopTimeout);
+  text.Set("TimeoutStopSec", spec.host_service ? kHostServiceStopTimeout : kStopTimeout);
   text.Line("KillMode=mixed");
   text.Set("KillSignal", SignalName(*signal));
   text.Line("SendSIGKILL=yes");
   text.Line("IgnoreSIGPIPE=no");
   text.Line("StandardInput=null");
-  text.Line("StandardOutput=null");
-  text.Line("StandardError=null");
+  const char* output = spec.host_service ? "journal" : "null";
+  text.Set("StandardOutput", output);
+  text.Set("StandardError", output);
+  if (spec.host_service) text.Set("SyslogIdentifier", EscapeSpecifiers(spec.name));
   text.Set("Slice", slice);
   if (!spec.network_namespace.empty()) {
     text.Set("NetworkNamespacePath", EscapeSpecifiers(spec.network_namespace));
@@ -187,8 +202,12 @@ Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& 
     }
   }
 
+  if (spec.host_service) {
+    text.Section("Install");
+    text.Line("WantedBy=multi-user.target");
+  }
   if (!spec.metadata.empty()) {
-    text.Section("X-Kubernetes");
+    text.Section(spec.host_service ? "X-Image" : "X-Kubernetes");
     for (const auto& [key, value] : spec.metadata) text.Set(MetadataKey(key), EscapeText(value));
   }
   return text.Take();

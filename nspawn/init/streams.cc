@@ -13,6 +13,7 @@
 
 #include "base/message.h"
 #include "nspawn/console.h"
+#include "nspawn/init/output_relay.h"
 #include "nspawn/process/execute.h"
 #include "nspawn/process/mount_api.h"
 #include "nspawn/process/terminal.h"
@@ -103,6 +104,10 @@ Result<Streams> OpenStreams(const ProcessSpec& spec) {
   }
   if (spec.open_stdin) {
     ASSIGN_OR_RETURN(streams.input, OpenInput());
+  }
+  if (spec.unit_output) {
+    RETURN_IF_ERROR(StartOutputRelay(streams.output, streams.error));
+    return streams;
   }
   ASSIGN_OR_RETURN(streams.output, OpenOutput("/stdout"));
   ASSIGN_OR_RETURN(streams.error, OpenOutput("/stderr"));

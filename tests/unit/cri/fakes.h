@@ -44,8 +44,8 @@ class FakeStore final : public image::Store {
     }
     return std::optional<image::Image>();
   }
-  base::Result<std::string> Pull(const std::string& reference, const image::Credentials&,
-                                 std::stop_token cancelled) override {
+  base::Result<std::string> Pull(const std::string& reference, const image::Credentials&, std::stop_token cancelled,
+                                 image::PullObserver*) override {
     ++pulls;
     while (pull_until_cancelled && !cancelled.stop_requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -56,6 +56,14 @@ class FakeStore final : public image::Store {
     }
     return base::NotFound("image " + reference + " not found");
   }
+  base::Result<std::vector<image::ImportedImage>> Import(const std::string& path, std::stop_token) override {
+    return base::NotFound(path);
+  }
+  base::Result<image::ExportedImage> Export(const std::string& reference, const std::string&,
+                                            std::stop_token) override {
+    return base::NotFound(reference);
+  }
+  base::Status Check(bool, const OnLayerChecked&, std::stop_token) override { return base::Ok(); }
   base::Status Remove(const std::string&) override { return base::Ok(); }
   base::Status Hold(const std::string& id, const std::string& user) override {
     held[user].insert(id);

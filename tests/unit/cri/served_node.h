@@ -15,7 +15,7 @@ namespace cri {
 class ServedNode : public testing::Test {
  protected:
   ServedNode() {
-    auto started = Server::Start({socket_, std::nullopt}, *node_.service, images_service_);
+    auto started = Server::Start({socket_, std::nullopt}, *node_.service, images_service_, store_service_);
     EXPECT_TRUE(started.ok());
     server_ = *std::move(started);
     node_.runtime->cgroup_root = node_.directory.path() + "/cgroup";
@@ -69,6 +69,7 @@ class ServedNode : public testing::Test {
 
   FakeNode node_;
   ImageService images_service_{*node_.runtime};
+  ImageStoreService store_service_{node_.store};
   const std::string socket_ = node_.directory.path() + "/cri.sock";
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_ =

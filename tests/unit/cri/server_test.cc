@@ -19,7 +19,7 @@ namespace {
 class ServerTest : public testing::Test {
  protected:
   void Start(std::optional<gid_t> group = std::nullopt) {
-    auto started = Server::Start({Socket(), group}, *node_.service, images_);
+    auto started = Server::Start({Socket(), group}, *node_.service, images_, store_);
     ASSERT_TRUE(started.ok()) << started.error().message();
     server_ = *std::move(started);
   }
@@ -36,6 +36,7 @@ class ServerTest : public testing::Test {
 
   FakeNode node_;
   ImageService images_{*node_.runtime};
+  ImageStoreService store_{node_.store};
   std::unique_ptr<Server> server_;
 };
 

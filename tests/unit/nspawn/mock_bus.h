@@ -43,6 +43,12 @@ class MockBus : public Bus {
               (const std::string&, const std::vector<uint8_t>&, pid_t, const std::string&), (override));
   MOCK_METHOD(base::Status, AttachImage, (const std::string&, const std::string&, const std::string&), (override));
   MOCK_METHOD(base::Status, DetachImage, (const std::string&), (override));
+  MOCK_METHOD(base::Status, AttachImageForGood, (const std::string&, const std::string&, const std::string&),
+              (override));
+  MOCK_METHOD(base::Status, DetachImageForGood, (const std::string&), (override));
+  MOCK_METHOD(base::Status, EnableUnit, (const std::string&), (override));
+  MOCK_METHOD(base::Status, DisableUnit, (const std::string&), (override));
+  MOCK_METHOD(base::Status, Reload, (), (override));
 
   void Watch(const std::string& unit, std::function<void(const ServiceState&)> changed) override {
     const std::lock_guard lock(mutex_);
