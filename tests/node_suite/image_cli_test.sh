@@ -224,7 +224,7 @@ test_an_update_that_was_killed_is_undone_by_the_next() {
   image attach -q "$registry/cut:1"
   first=$(json auto-update cut | jq -r '.[0].id')
   push_program cut:1 "true; $sleep"
-  image auto-update --settle 30 cut >/dev/null 2>&1 &
+  cri-nspawn-image auto-update --settle 30 cut >/dev/null 2>&1 &
   updater=$!
   eventually 10 eval '[[ $(jq -r .previous /var/lib/cri-nspawn/portable/records/cut.json) != "" ]]'
   sleep 0.1
