@@ -98,6 +98,16 @@ test_damage_is_found_and_repaired_while_a_container_runs() {
   [[ ! -e $layer/etc/surplus ]]
 }
 
+test_the_daemons_program_checks_the_store_while_no_daemon_runs() {
+  local report
+  systemctl stop cri-nspawn
+  report=$(cri-nspawnd --check-store || true)
+  systemctl start cri-nspawn
+  eventually 20 daemon_answers
+  contains "$report" ' layers checked, 0 damaged$'
+  refused 'cri-nspawn-image check' cri-nspawnd --check-store
+}
+
 # portable_cleanup NAME takes away what an earlier run may have left.
 portable_cleanup() {
   image detach --volumes "$1" >/dev/null 2>&1 || true
