@@ -2,8 +2,8 @@
 
 usage: pull_images.py RESULT RUNS IMAGES RUNTIMES   (lists with commas)
 
-Each pull starts with an empty store, a fresh daemon and nothing left to write to disk. What was pulled is kept aside
-until the end: ext4 takes long to find an inode among those that were freed in the last minutes. RESULT becomes a JSON list with
+Each pull starts with an empty store, a fresh daemon and nothing left to write to disk. What was pulled is kept aside,
+and goes with the node: ext4 takes long to find an inode among those that were freed in the last minutes. RESULT becomes a JSON list with
 one object for each pull: seconds until the pull is answered, seconds until everything is on disk, CPU seconds (of the
 daemon's whole unit, or of the commands), peak memory above that of the idle daemon in MiB (resident set of the daemon,
 or of the largest command), MiB written to files.
@@ -12,7 +12,6 @@ or of the largest command), MiB written to files.
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -177,7 +176,6 @@ def main():
                 pulls.append(pull)
     with open(result, "w", encoding="utf-8") as file:
         json.dump(pulls, file, indent=1)
-    shutil.rmtree(ASIDE)
 
 
 main()
