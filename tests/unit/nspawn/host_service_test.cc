@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "mock_bus.h"
+#include "nspawn/start_status.h"
 #include "temporary_directory.h"
 
 namespace nspawn {
@@ -122,7 +123,7 @@ TEST_F(HostServiceTest, AFailedStartTellsWhatInitReported) {
   ASSERT_TRUE(services_.Install(spec_).ok());
   EXPECT_CALL(bus_, StartUnit("web.service")).WillOnce(Return(base::Result<std::string>("failed")));
   ServiceState state;
-  state.status_text = "NotFound: exec /bin/web: No such file or directory";
+  state.status_text = FormatStartError(base::NotFound("exec /bin/web: No such file or directory"));
   EXPECT_CALL(bus_, GetService("web.service")).WillOnce(Return(base::Result<ServiceState>(state)));
   const Status started = services_.Start("web");
   ASSERT_FALSE(started.ok());
