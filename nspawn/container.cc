@@ -48,6 +48,16 @@ bool IsReadableName(const std::string& name) {
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
 }
 
+// Where systemd has the cgroup of a slice: "a-b.slice" is "/a.slice/a-b.slice" (systemd.slice(5)).
+std::string CgroupOfSlice(const std::string& slice) {
+  if (slice == "-.slice") return "";
+  std::string path;
+  for (size_t dash = slice.find('-'); dash != std::string::npos; dash = slice.find('-', dash + 1)) {
+    path += "/" + slice.substr(0, dash) + ".slice";
+  }
+  return path + "/" + slice;
+}
+
 Status WriteCgroupFile(const std::string& directory, const std::string& file, const std::string& value) {
   const std::string path = directory + "/" + file;
   const base::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -163,9 +173,9 @@ class Records : public std::enable_shared_from_this<Records> {
       base::Log(base::LogLevel::kError, "container " + name + ": keeping its exit status: " + status.error().message());
     }
     KillAll(cgroup);
-    if (had_oom_kills) {
+    if (had_oom_kills && !cgroup.empty()) {
       const std::string slice = SliceOf(cgroup);
-      for (const auto& [other, other_cgroup] : RunningIn(slice)) KeepOomKills(other, other_cgroup);
+      for (const auto& [other, other_cgroup] : RunningIn(slice)) KeepOomKills(other, slice);
     }
     changed_.notify_all();
     if (handler) handler(name, exit);
@@ -173,14 +183,11 @@ class Records : public std::enable_shared_from_this<Records> {
 
   // With memory.oom.group=0 the kernel may kill the main process alone, and systemd does not tell that from any other
   // SIGKILL. The container's own count of such kills goes with its cgroup; that of the slice stays, and holds those of
-  // all containers, running or gone. What is kept while a container runs is how many were of containers that are gone:
-  // when there are more at its end, they are its own.
-  void KeepOomKills(const std::string& name, const std::string& cgroup) {
-    const std::string slice = SliceOf(cgroup);
-    if (const auto gone = OomKillsOfTheGone(slice, "")) bundles_.KeepOomKills(name, {.slice = slice, .gone = *gone});
-  }
-  void KeepFirstOomKills(const std::string& name, const std::string& cgroup) {
-    if (!bundles_.ReadOomKills(name)) KeepOomKills(name, cgroup);
+  // all containers, running or gone. What is kept from before a container's start is how many were of containers that
+  // are gone: when there are more at its end, they are its own.
+  void KeepOomKills(const std::string& name, const std::string& slice) {
+    // A slice is made with its first unit.
+    bundles_.KeepOomKills(name, {.slice = slice, .gone = OomKillsOfTheGone(slice, "").value_or(0)});
   }
 
   // Waits until the container has ended; true when it has (or is gone).
@@ -340,6 +347,7 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init));
   // The bundle comes first: it says what else there is.
   RETURN_IF_ERROR(bundles().Write(spec, unit_text, resources.files));
+  records_->KeepOomKills(spec.name, CgroupOfSlice(SliceName(spec)));
   Status status = MakeWritableLayer(spec.process);
   if (status.ok()) {
     status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile);
@@ -386,9 +394,6 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
       records_->Apply(name, *state, false);
     }
     const auto record = records_->Find(name);
-    if (record && record->ran && !record->exit && !record->cgroup.empty()) {
-      records_->KeepFirstOomKills(name, record->cgroup);
-    }
     // A unit whose program has run, and of which systemd knows nothing, was unloaded.
     ASSIGN_OR_RETURN(const bool has_run, HasRun(name));
     if (record && record->state.started_at == 0 && has_run) {
@@ -442,6 +447,7 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   if (before.ran) return Describe(name, before);
   const std::string doing = "starting container " + name;
   ASSIGN_OR_RETURN(const CgroupFiles files, bundles().ReadCgroupFiles(name));
+  if (const auto kept = bundles().ReadOomKills(name)) records_->KeepOomKills(name, kept->slice);
   RETURN_IF_ERROR(bundles().MarkStarting(name).Wrap(doing));
   auto job = bus_.StartUnit(UnitName(name));
   if (!job.ok()) {
@@ -467,7 +473,6 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
     // It may have ended before its cgroup was known.
     if (record->exit) records_->KillAll(cgroup);
   }
-  if (!record->exit) records_->KeepOomKills(name, record->cgroup);
   if (auto status = ApplyCgroupFiles(name, files); !status.ok()) {
     (void)Kill(name);
     return std::move(status).error().Wrap(doing);

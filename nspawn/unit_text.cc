@@ -121,9 +121,13 @@ std::string EscapeSpecifiers(std::string_view text) {
   return out;
 }
 
+std::string SliceName(const ContainerSpec& spec) {
+  if (!spec.slice.empty()) return spec.slice;
+  return spec.host_service ? "system.slice" : "machine.slice";
+}
+
 Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& resources, const std::string& init) {
-  const std::string usual_slice = spec.host_service ? "system.slice" : "machine.slice";
-  const std::string& slice = spec.slice.empty() ? usual_slice : spec.slice;
+  const std::string slice = SliceName(spec);
   if (!IsSlice(slice)) return Unfit("slice", slice);
   if (!spec.network_namespace.empty() && !IsPlainPath(spec.network_namespace)) {
     return Unfit("path of a network namespace", spec.network_namespace);

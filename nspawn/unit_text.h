@@ -16,6 +16,9 @@ std::string EscapeText(std::string_view text);
 // The same for settings in which systemd expands specifiers: '%' is doubled.
 std::string EscapeSpecifiers(std::string_view text);
 
+// The slice that a container's unit is in.
+std::string SliceName(const ContainerSpec& spec);
+
 // `init` is the host's path of the program that sets the container up. kInvalidArgument names what no unit file can
 // say: a slice, path or signal that is none.
 base::Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& resources,

@@ -277,25 +277,32 @@ TEST_F(ContainerTest, AKillOfTheMainProcessAloneForWantOfMemoryIsTold) {
   };
   const std::string slice = directory_ + "/cgroup/test.slice";
   const ServiceState killed = Ended(CLD_KILLED, SIGKILL, "signal");
-  // Of those in the slice at the start, two were in this container's cgroup, which is gone at the end. One of its
-  // processes having been killed is enough, as it is for other runtimes.
   for (const auto& [at_start, at_end, state, oom] :
-       {std::tuple(5, 6, killed, true), std::tuple(5, 3, killed, false), std::tuple(3, 3, killed, true),
+       {std::tuple(5, 6, killed, true), std::tuple(5, 3, killed, false), std::tuple(3, 3, killed, false),
         std::tuple(5, 6, Ended(CLD_KILLED, SIGTERM, "signal"), false), std::tuple(5, 6, Ended(CLD_EXITED, 0), false)}) {
     write_kills(slice, at_start);
-    write_kills(cgroup_, 2);
     CreateAndStart();
     write_kills(slice, at_end);
-    std::remove((cgroup_ + "/memory.events").c_str());
     const size_t before = Exits().size();
     bus_.Tell(kUnit, state);
     ASSERT_EQ(Exits().size(), before + 1);
     EXPECT_EQ(Exits().back().second.oom_killed, oom) << at_start << " " << at_end;
     ASSERT_TRUE(containers_->Remove("web").ok());
   }
-  // Also when it ended while the daemon was away.
+  // Also when it was killed before its start was answered.
   write_kills(slice, 5);
-  write_kills(cgroup_, 0);
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  ON_CALL(bus_, StartUnit(kUnit)).WillByDefault([&](const std::string& unit) {
+    bus_.Tell(unit, Running(4711));
+    write_kills(slice, 6);
+    bus_.Tell(unit, killed);
+    return base::Result<std::string>("done");
+  });
+  ASSERT_TRUE(containers_->Start("web").ok());
+  EXPECT_TRUE(containers_->Find("web")->exit.oom_killed);
+  ASSERT_TRUE(containers_->Remove("web").ok());
+  // And when it ended while the daemon was away.
+  write_kills(slice, 5);
   CreateAndStart();
   write_kills(slice, 6);
   Restart();
