@@ -199,15 +199,23 @@ class SystemBus : public Bus {
   void Unwatch(const std::string& unit) override;
   Status RegisterMachine(const std::string& name, const std::vector<uint8_t>& id, pid_t leader,
                          const std::string& root) override;
-  Status AttachImage(const std::string& path, const std::string& prefix, const std::string& profile) override;
-  Status DetachImage(const std::string& path) override;
-  Status AttachImageForGood(const std::string& path, const std::string& prefix, const std::string& profile) override;
-  Status DetachImageForGood(const std::string& path) override;
+  Status AttachImage(const std::string& path, const std::string& prefix, const std::string& profile) override {
+    return Attach(path, prefix, profile, true);
+  }
+  Status DetachImage(const std::string& path) override { return Detach(path, true); }
+  Status AttachImageForGood(const std::string& path, const std::string& prefix, const std::string& profile) override {
+    return Attach(path, prefix, profile, false);
+  }
+  Status DetachImageForGood(const std::string& path) override { return Detach(path, false); }
   Status EnableUnit(const std::string& unit) override;
   Status DisableUnit(const std::string& unit) override;
   Status Reload() override;
 
  private:
+  // `until_boot`: in /run, with links to the image's files; else in /etc, with copies.
+  Status Attach(const std::string& path, const std::string& prefix, const std::string& profile, bool until_boot);
+  Status Detach(const std::string& path, bool until_boot);
+
   struct Target {
     const char* destination;
     std::string path;
@@ -598,33 +606,20 @@ Status SystemBus::RegisterMachine(const std::string& name, const std::vector<uin
       .Wrap("registering machine " + name);
 }
 
-Status SystemBus::AttachImage(const std::string& path, const std::string& prefix, const std::string& profile) {
+Status SystemBus::Attach(const std::string& path, const std::string& prefix, const std::string& profile,
+                         bool until_boot) {
   return Call({kPortabled, kPortabledPath, kPortableManager, "AttachImage"},
               [&](sdbus::MethodCall& call) {
-                call << path << std::vector<std::string>{prefix} << profile << true << "symlink";
+                call << path << std::vector<std::string>{prefix} << profile << until_boot
+                     << (until_boot ? "symlink" : "copy");
               },
               {})
       .Wrap("attaching portable image " + path);
 }
 
-Status SystemBus::DetachImage(const std::string& path) {
+Status SystemBus::Detach(const std::string& path, bool until_boot) {
   return Call({kPortabled, kPortabledPath, kPortableManager, "DetachImage"},
-              [&](sdbus::MethodCall& call) { call << path << true; }, {})
-      .Wrap("detaching portable image " + path);
-}
-
-Status SystemBus::AttachImageForGood(const std::string& path, const std::string& prefix, const std::string& profile) {
-  return Call({kPortabled, kPortabledPath, kPortableManager, "AttachImage"},
-              [&](sdbus::MethodCall& call) {
-                call << path << std::vector<std::string>{prefix} << profile << false << "copy";
-              },
-              {})
-      .Wrap("attaching portable image " + path);
-}
-
-Status SystemBus::DetachImageForGood(const std::string& path) {
-  return Call({kPortabled, kPortabledPath, kPortableManager, "DetachImage"},
-              [&](sdbus::MethodCall& call) { call << path << false; }, {})
+              [&](sdbus::MethodCall& call) { call << path << until_boot; }, {})
       .Wrap("detaching portable image " + path);
 }
 

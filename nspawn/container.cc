@@ -38,16 +38,6 @@ constexpr char kProfile[] = "cri-nspawn";
 // How long killed processes may take to be gone; longer means that the kernel holds them.
 constexpr std::chrono::seconds kKillTimeout(10);
 
-std::string UnitName(const std::string& name) {
-  return name + ".service";
-}
-
-// As ReadableName() makes them: it becomes a file, a unit, a portable image and a word of PORTABLE_PREFIXES=.
-bool IsReadableName(const std::string& name) {
-  return !name.empty() && name.size() <= 64 && name.front() != '-' &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
-}
-
 // Where systemd has the cgroup of a slice: "a-b.slice" is "/a.slice/a-b.slice" (systemd.slice(5)).
 std::string CgroupOfSlice(const std::string& slice) {
   if (slice == "-.slice") return "";
@@ -347,7 +337,8 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init));
   // The bundle comes first: it says what else there is.
   RETURN_IF_ERROR(bundles().Write(spec, unit_text, resources.files));
-  records_->KeepOomKills(spec.name, CgroupOfSlice(SliceName(spec)));
+  // Counted when it starts.
+  bundles().KeepOomKills(spec.name, {.slice = CgroupOfSlice(SliceName(spec)), .gone = 0});
   Status status = MakeWritableLayer(spec.process);
   if (status.ok()) {
     status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile);
@@ -394,9 +385,12 @@ Result<Record> SystemdContainers::Load(const std::string& name, std::optional<bo
       records_->Apply(name, *state, false);
     }
     const auto record = records_->Find(name);
-    // A unit whose program has run, and of which systemd knows nothing, was unloaded.
-    ASSIGN_OR_RETURN(const bool has_run, HasRun(name));
-    if (record && record->state.started_at == 0 && has_run) {
+    bool unloaded = false;
+    if (record && record->state.started_at == 0) {
+      // A unit whose program has run, and of which systemd knows nothing, was unloaded.
+      ASSIGN_OR_RETURN(unloaded, HasRun(name));
+    }
+    if (unloaded) {
       Exit unknown;
       unknown.code = kUnknownExitCode;
       unknown.finished_at = base::NowNanoseconds();

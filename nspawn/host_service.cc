@@ -25,19 +25,10 @@ using base::Result;
 using base::Status;
 
 constexpr char kProfile[] = "cri-nspawn";
-constexpr size_t kMostName = 64;
 constexpr size_t kMostDropIn = 65536;
 
-std::string UnitName(const std::string& name) {
-  return name + ".service";
-}
-
-// It becomes a file, a unit, a portable image and a word of PORTABLE_PREFIXES=.
 Status CheckName(const std::string& name) {
-  if (!name.empty() && name.size() <= kMostName && name.front() != '-' &&
-      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos) {
-    return base::Ok();
-  }
+  if (IsReadableName(name)) return base::Ok();
   return base::InvalidArgument(
       "\"" + base::Printable(name, 80) +
       "\" is no valid name of a service: it takes lower-case letters, digits and dashes inside, "

@@ -121,6 +121,15 @@ std::string EscapeSpecifiers(std::string_view text) {
   return out;
 }
 
+bool IsReadableName(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '-' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+}
+
+std::string UnitName(const std::string& name) {
+  return name + ".service";
+}
+
 std::string SliceName(const ContainerSpec& spec) {
   if (!spec.slice.empty()) return spec.slice;
   return spec.host_service ? "system.slice" : "machine.slice";

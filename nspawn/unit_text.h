@@ -16,6 +16,12 @@ std::string EscapeText(std::string_view text);
 // The same for settings in which systemd expands specifiers: '%' is doubled.
 std::string EscapeSpecifiers(std::string_view text);
 
+// Whether it may become a file, a unit, a portable image and a word of PORTABLE_PREFIXES=, as ReadableName() makes it:
+// lower-case letters, digits and dashes, of which none is the first, at most 64.
+bool IsReadableName(const std::string& name);
+// The unit of the container or service of that name.
+std::string UnitName(const std::string& name);
+
 // The slice that a container's unit is in.
 std::string SliceName(const ContainerSpec& spec);
 
