@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -19,6 +18,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "image/layer_tree.h"
 
 namespace image {
 namespace {
@@ -33,44 +33,8 @@ using base::UniqueFd;
 constexpr size_t kCopyBytes = size_t{256} << 10;
 // As of UnpackTar(). Each level has a descriptor open.
 constexpr size_t kMostDepth = 512;
-constexpr size_t kMostXattrBytes = 65536;
-constexpr char kOpaqueAttribute[] = "trusted.overlay.opaque";
-
-std::string Quoted(std::string_view path) {
-  return "\"" + base::Printable(path, 300) + "\"";
-}
 
 using Entry = std::unique_ptr<archive_entry, decltype(&archive_entry_free)>;
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-Result<std::vector<std::string>> NamesIn(int directory) {
-  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return ErrnoError("open a directory");
-  const std::unique_ptr<DIR, CloseDirectory> stream(::fdopendir(copy));
-  if (!stream) {
-    ::close(copy);
-    return ErrnoError("read a directory");
-  }
-  std::vector<std::string> names;
-  while (true) {
-    errno = 0;
-    const dirent* entry = ::readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): the stream is ours alone
-    if (entry == nullptr && errno != 0) return ErrnoError("read a directory");
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// A path for calls that have no form relative to a descriptor.
-std::string PathOf(int directory, const std::string& name) {
-  return "/proc/self/fd/" + std::to_string(directory) + "/" + name;
-}
 
 class LibarchiveTarFile : public TarFile {
  public:
@@ -136,7 +100,7 @@ class LibarchiveTarFile : public TarFile {
 
   Status AddContents(int directory, const std::string& prefix, size_t depth) {
     if (depth >= kMostDepth) return base::InvalidArgument("directories are nested too deep below " + Quoted(prefix));
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(directory));
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, base::ListDirectory(PathOf(directory, ".")));
     for (const std::string& name : names) {
       RETURN_IF_ERROR(AddName(directory, name, prefix + name, depth).Wrap(Quoted(prefix + name)));
     }
@@ -205,20 +169,11 @@ class LibarchiveTarFile : public TarFile {
   }
 
   static Status AddXattrs(archive_entry* entry, const std::string& path) {
-    std::vector<char> names(kMostXattrBytes);
-    const ssize_t length = ::llistxattr(path.c_str(), names.data(), names.size());
-    if (length < 0) {
-      if (errno == ENOTSUP) return base::Ok();
-      return ErrnoError("list extended attributes");
-    }
-    std::vector<char> value(kMostXattrBytes);
-    for (const std::string_view name : base::Split({names.data(), static_cast<size_t>(length)}, '\0')) {
-      const bool user = name.starts_with("user.") && !name.starts_with("user.overlay.");
-      if (name != "security.capability" && !user) continue;
-      const std::string text(name);
-      const ssize_t size = ::lgetxattr(path.c_str(), text.c_str(), value.data(), value.size());
-      if (size < 0) return ErrnoError("read extended attribute " + Quoted(name));
-      archive_entry_xattr_add_entry(entry, text.c_str(), value.data(), static_cast<size_t>(size));
+    ASSIGN_OR_RETURN(const auto xattrs, ReadLayerXattrs(path));
+    for (const auto& [name, value] : xattrs) {
+      // It has a form of its own in the archive.
+      if (name == kOpaqueAttribute) continue;
+      archive_entry_xattr_add_entry(entry, name.c_str(), value.data(), value.size());
     }
     return base::Ok();
   }

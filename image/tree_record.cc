@@ -16,6 +16,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "image/layer_tree.h"
 
 namespace image {
 namespace {
@@ -32,14 +33,9 @@ constexpr std::string_view kEnd = "end";
 constexpr size_t kBufferBytes = size_t{64} << 10;
 constexpr size_t kReadBytes = size_t{256} << 10;
 constexpr uint64_t kBlock = 4096;
-constexpr size_t kMostXattrBytes = 65536;
 // Four million files, which a layer may have, with long names.
 constexpr size_t kMostRecordBytes = size_t{2} << 30;
 constexpr size_t kMostDepth = 600;
-
-std::string Quoted(std::string_view path) {
-  return "\"" + base::Printable(path, 300) + "\"";
-}
 
 std::string Digits(char kind, XXH64_hash_t hash) {
   std::array<char, 20> text{};
@@ -92,40 +88,6 @@ Status AddData(int fd, XXH3_state_t* state, const std::stop_token& stop) {
     at = to;
   }
   return base::Ok();
-}
-
-bool IsRecordedXattr(std::string_view name) {
-  return name == "security.capability" || name == "trusted.overlay.opaque" ||
-         (name.starts_with("user.") && !name.starts_with("user.overlay."));
-}
-
-// Those that a layer may have, by name.
-Result<std::map<std::string, std::string>> ReadXattrs(const std::string& path) {
-  std::map<std::string, std::string> values;
-  std::array<char, 1024> few{};
-  std::vector<char> many;
-  ssize_t length = ::llistxattr(path.c_str(), few.data(), few.size());
-  std::string_view list(few.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
-  if (length < 0 && errno == ERANGE) {
-    many.resize(kMostXattrBytes);
-    length = ::llistxattr(path.c_str(), many.data(), many.size());
-    list = {many.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))};
-  }
-  if (length < 0 && errno != ENOTSUP) return ErrnoError("list extended attributes");
-  for (const std::string_view name : base::Split(list, '\0')) {
-    if (!IsRecordedXattr(name)) continue;
-    std::string value(kMostXattrBytes, '\0');
-    const ssize_t size = ::lgetxattr(path.c_str(), std::string(name).c_str(), value.data(), value.size());
-    if (size < 0) return ErrnoError("read extended attribute " + Quoted(name));
-    value.resize(static_cast<size_t>(size));
-    values.emplace(name, std::move(value));
-  }
-  return values;
-}
-
-// A path for calls that have no form relative to a descriptor.
-std::string PathOf(int directory, const std::string& name) {
-  return "/proc/self/fd/" + std::to_string(directory) + "/" + name;
 }
 
 struct CloseDirectory {
@@ -407,9 +369,9 @@ Status SetDirectoryMetadata(int directory, const RecordedEntry& entry, const std
   if (::fchown(directory, entry.uid, entry.gid) != 0) return ErrnoError("set owner");
   if (::fchmod(directory, entry.mode & 07777) != 0) return ErrnoError("set mode");
   const std::string path = PathOf(directory, ".");
-  ASSIGN_OR_RETURN(const auto too_many, ReadXattrs(path));
+  ASSIGN_OR_RETURN(const auto too_many, ReadLayerXattrs(path));
   for (const auto& [name, value] : too_many) ::removexattr(path.c_str(), name.c_str());
-  ASSIGN_OR_RETURN(const auto right, ReadXattrs(fresh_path));
+  ASSIGN_OR_RETURN(const auto right, ReadLayerXattrs(fresh_path));
   for (const auto& [name, value] : right) {
     if (::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) {
       return ErrnoError("set extended attribute " + Quoted(name));
@@ -472,7 +434,7 @@ std::string ChecksumOfText(std::string_view text) {
 }
 
 Result<std::string> ChecksumOfXattrs(const std::string& path) {
-  ASSIGN_OR_RETURN(const auto values, ReadXattrs(path));
+  ASSIGN_OR_RETURN(const auto values, ReadLayerXattrs(path));
   if (values.empty()) return std::string();
   std::string all;
   for (const auto& [name, value] : values) {

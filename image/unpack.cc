@@ -21,6 +21,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "image/layer_tree.h"
 
 namespace image {
 namespace {
@@ -34,16 +35,11 @@ using base::UniqueFd;
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
 constexpr std::string_view kWhiteoutMetaPrefix = ".wh..wh.";
 constexpr std::string_view kOpaqueMarker = ".wh..wh..opq";
-constexpr char kOpaqueAttribute[] = "trusted.overlay.opaque";
 constexpr uint64_t kBlockBytes = 4096;
 // Removing a tree keeps one descriptor open for each level.
 constexpr size_t kMostDepth = 512;
 constexpr size_t kMostPathBytes = 4095;
 constexpr size_t kMostNameBytes = 255;
-
-std::string Quoted(std::string_view path) {
-  return "\"" + base::Printable(path, 300) + "\"";
-}
 
 uint64_t Blocks(uint64_t bytes) {
   return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
@@ -102,12 +98,6 @@ UniqueFd OpenDirectoryBeneath(int root, const std::string& path, bool follow) {
     if (errno != EAGAIN && errno != EINTR) break;
   }
   return UniqueFd();
-}
-
-// The directory as a path for calls that have no form relative to a descriptor. It is one of ours, so the magic link
-// leads nowhere else.
-std::string PathOf(const UniqueFd& parent, const std::string& name) {
-  return "/proc/self/fd/" + std::to_string(parent.get()) + "/" + name;
 }
 
 // Where a directory is, whatever links led to it.
@@ -234,7 +224,7 @@ std::string TreeWriter::RecordedPath(const UniqueFd& parent, const std::string& 
 Status TreeWriter::Record(const UniqueFd& parent, const std::string& base, RecordedEntry entry, bool has_xattrs) {
   if (recorder_ == nullptr) return base::Ok();
   if (has_xattrs) {
-    ASSIGN_OR_RETURN(entry.xattrs, ChecksumOfXattrs(PathOf(parent, base)));
+    ASSIGN_OR_RETURN(entry.xattrs, ChecksumOfXattrs(PathOf(parent.get(), base)));
   }
   recorder_->Add(RecordedPath(parent, base), entry);
   return base::Ok();
@@ -242,7 +232,7 @@ Status TreeWriter::Record(const UniqueFd& parent, const std::string& base, Recor
 
 Status TreeWriter::RecordXattrs(const UniqueFd& parent, const std::string& base) {
   if (recorder_ == nullptr) return base::Ok();
-  ASSIGN_OR_RETURN(const std::string xattrs, ChecksumOfXattrs(PathOf(parent, base)));
+  ASSIGN_OR_RETURN(const std::string xattrs, ChecksumOfXattrs(PathOf(parent.get(), base)));
   recorder_->SetXattrs(RecordedPath(parent, base), xattrs);
   return base::Ok();
 }
@@ -289,7 +279,7 @@ Status TreeWriter::MakeParents(const std::string& path) {
         if (::unlinkat(parent.get(), base.c_str(), 0) != 0) return ErrnoError("replace " + Quoted(part));
         if (::mkdirat(parent.get(), base.c_str(), 0755) != 0) return ErrnoError("make directory " + Quoted(part));
         if (::fchmodat(parent.get(), base.c_str(), 0755, 0) != 0) return ErrnoError("make directory " + Quoted(part));
-        if (opaque && ::lsetxattr(PathOf(parent, base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
+        if (opaque && ::lsetxattr(PathOf(parent.get(), base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
           return ErrnoError("mark " + Quoted(part) + " as opaque");
         }
         RETURN_IF_ERROR(Record(parent, base, {.mode = S_IFDIR | 0755}, opaque));
@@ -344,7 +334,7 @@ Status TreeWriter::MakeRoom(const UniqueFd& parent, const Name& name) {
   if (::unlinkat(parent.get(), name.base.c_str(), 0) != 0) {
     if (errno == ENOENT) return base::Ok();
     if (errno != EISDIR && errno != EPERM) return ErrnoError("replace");
-    RETURN_IF_ERROR(base::RemoveTree(PathOf(parent, name.base)));
+    RETURN_IF_ERROR(base::RemoveTree(PathOf(parent.get(), name.base)));
   }
   // The cached parent may have been in that tree, or found through that link.
   cached_path_.reset();
@@ -359,9 +349,8 @@ Status TreeWriter::SetXattrs(const std::string& path, archive_entry* entry, bool
   while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
     if (name == nullptr) continue;
     const std::string_view text = name;
-    const bool user = text.starts_with("user.") && !text.starts_with("user.overlay.");
     // The kernel has user attributes on files and directories alone.
-    if (text != "security.capability" && !(user && file_or_directory)) continue;
+    if (!IsLayerXattr(text) || (text.starts_with("user.") && !file_or_directory)) continue;
     if (::lsetxattr(path.c_str(), name, value, size, 0) != 0) {
       return ErrnoError("set extended attribute " + Quoted(text));
     }
@@ -399,7 +388,7 @@ Status TreeWriter::WriteWhiteout(const UniqueFd& parent, const Name& name) {
   if (::fstatat(parent.get(), hidden.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
     // A whiteout is for lower layers alone: what this layer has under the name stays, and a directory hides the lower
     // one.
-    if (S_ISDIR(info.st_mode) && ::lsetxattr(PathOf(parent, hidden).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
+    if (S_ISDIR(info.st_mode) && ::lsetxattr(PathOf(parent.get(), hidden).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
       return ErrnoError("mark as opaque");
     }
     return S_ISDIR(info.st_mode) ? RecordXattrs(parent, hidden) : base::Ok();
@@ -468,7 +457,7 @@ Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, arch
       RETURN_IF_ERROR(MakeRoom(parent, name));
       if (::mkdirat(parent.get(), base, mode) != 0) return ErrnoError("make directory");
       // The whiteout that stood here hides the lower directory of this name, so the new one does.
-      if (IsWhiteout(info) && ::lsetxattr(PathOf(parent, name.base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
+      if (IsWhiteout(info) && ::lsetxattr(PathOf(parent.get(), name.base).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
         return ErrnoError("mark as opaque");
       }
     }
@@ -481,7 +470,7 @@ Status TreeWriter::WriteDirectory(const UniqueFd& parent, const Name& name, arch
   }
   if (!as_made && ::fchmodat(parent.get(), base, mode, 0) != 0) return ErrnoError("set mode");
   if (archive_entry_xattr_count(entry) > 0) {
-    RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, true));
+    RETURN_IF_ERROR(SetXattrs(PathOf(parent.get(), name.base), entry, true));
   }
   RETURN_IF_ERROR(Record(parent, name.base, {.mode = S_IFDIR | mode, .uid = owner.uid, .gid = owner.gid}, has_xattrs));
   if (archive_entry_mtime_is_set(entry) != 0) {
@@ -605,7 +594,7 @@ Status TreeWriter::WriteSpecial(const UniqueFd& parent, const Name& name, archiv
   ++size_.inodes;
   if (::fchownat(parent.get(), base, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("set owner");
   if (::fchmodat(parent.get(), base, archive_entry_perm(entry), 0) != 0) return ErrnoError("set mode");
-  RETURN_IF_ERROR(SetXattrs(PathOf(parent, name.base), entry, false));
+  RETURN_IF_ERROR(SetXattrs(PathOf(parent.get(), name.base), entry, false));
   RecordedEntry recorded{
       .mode = type | archive_entry_perm(entry), .uid = owner.uid, .gid = owner.gid, .device = device};
   if (archive_entry_mtime_is_set(entry) != 0) {
