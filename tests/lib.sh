@@ -90,6 +90,29 @@ need_packages() {
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
+# What the Go modules that tests build ask for at least, and the toolchain that is fetched where the machine has none as new.
+go_needed=1.26 go_fetched=go1.26.8
+
+# Prints a go command of $go_needed or newer.
+go_command() {
+  local go found folder
+  for go in go /usr/local/go/bin/go /usr/lib/go-*/bin/go; do
+    found=$("$go" env GOVERSION 2>/dev/null) || continue
+    if printf 'go%s\n%s\n' "$go_needed" "$found" | sort -VC; then
+      command -v "$go"
+      return
+    fi
+  done
+  need go=golang-go
+  say "fetching $go_fetched"
+  folder=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-$go_fetched.linux-$(dpkg --print-architecture)" |
+    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  # Module archives carry no modes.
+  chmod -R u+w,a+X "$folder"
+  find "$folder/bin" "$folder/pkg/tool" -type f -exec chmod a+x {} +
+  printf '%s\n' "$folder/bin/go"
+}
+
 # build_release [CMAKE-OPTION…] builds the release preset, with the packages that this needs.
 build_release() { build_preset release "$@"; }
 
