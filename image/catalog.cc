@@ -110,11 +110,14 @@ Status Catalog::SettleTags() {
   for (const auto& [id, record] : images_) {
     for (const std::string& tag : record.image.tags) newest[tag] = std::max(newest[tag], record.sequence);
   }
+  std::vector<const ImageRecord*> losing;
   for (auto& image : images_) {
     ImageRecord& record = image.second;
     const auto lost = [&](const std::string& tag) { return newest[tag] != record.sequence; };
-    if (std::erase_if(record.image.tags, lost) > 0) RETURN_IF_ERROR(Write(record));
+    if (std::erase_if(record.image.tags, lost) > 0) losing.push_back(&record);
   }
+  if (!losing.empty()) RETURN_IF_ERROR(layers_.SyncNow());
+  for (const ImageRecord* record : losing) RETURN_IF_ERROR(Write(*record));
   return base::Ok();
 }
 
@@ -222,17 +225,17 @@ Status Catalog::Add(ImageRecord record) {
     if (same) record.sequence = images_[id].sequence;
   }
   // A new image becomes durable together with its layers. The new record first: with a crash in between, the tag is the
-  // later record's.
+  // later record's. Who had the tag loses it on disk when the new image cannot be lost any more.
   if (!same) {
     const Status written = known ? Write(record) : base::WriteFileAtomic(PathOf("images", id), Serialize(record));
     RETURN_IF_ERROR(Status(written).Wrap("record the image"));
     layers_.SyncSoon();
   }
+  Status moved = losing.empty() ? base::Ok() : layers_.SyncNow();
   for (const ImageRecord& other : losing) {
-    if (const Status written = Write(other); !written.ok()) {
-      base::Log(base::LogLevel::kWarning, "image store: " + written.error().message());
-    }
+    if (moved.ok()) moved = Write(other);
   }
+  if (!moved.ok()) base::Log(base::LogLevel::kWarning, "image store: " + moved.error().message());
   const std::lock_guard lock(mutex_);
   for (ImageRecord& other : losing) {
     const std::string other_id = other.image.id;

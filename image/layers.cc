@@ -36,12 +36,13 @@ bool IsDirectory(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-// One call for all files of a layer, instead of one for each.
-Status SyncFileSystem(const std::string& directory) {
-  const base::UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return ErrnoError("open " + directory);
-  if (::syncfs(fd.get()) != 0) return ErrnoError("sync " + directory);
-  return base::Ok();
+// Whether the tree is what was unpacked.
+Status CheckUnsynced(const std::string& tree, const std::string& record_path) {
+  ASSIGN_OR_RETURN(const TreeRecord record, LoadTreeRecord(record_path));
+  ASSIGN_OR_RETURN(const auto differences, CompareTree(tree, record, {}));
+  if (differences.empty()) return base::Ok();
+  return Error(Code::kDataLoss,
+               "\"" + base::Printable(differences.front().path, 300) + "\" " + differences.front().what);
 }
 
 }  // namespace
@@ -58,6 +59,9 @@ Status Layers::ReadRecord(const std::string& file) {
   const std::string boot_id = StringAt(record, "boot");
   if (!boot_id.empty() && boot_id != boot_id_) {
     return Error(Code::kDataLoss, diff_id + " was not yet on disk when the machine went down");
+  }
+  if (!boot_id.empty()) {
+    RETURN_IF_ERROR(CheckUnsynced(TreePath(name), TreeRecordPath(name)).Wrap(diff_id + " was not yet on disk"));
   }
   Layer layer;
   layer.synced = boot_id.empty();
@@ -76,6 +80,8 @@ Status Layers::Open() {
   const std::lock_guard lock(mutex_);
   boot_id_ = base::Trim(boot_id);
   for (const char* name : {"/l", "/layers", "/staging"}) RETURN_IF_ERROR(base::MakeDirectories(root_ + name, 0700));
+  root_fd_.reset(::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root_fd_) return ErrnoError("open " + root_);
   ASSIGN_OR_RETURN(const auto leftovers, base::ListDirectory(root_ + "/staging"));
   for (const std::string& name : leftovers) RETURN_IF_ERROR(base::RemoveTree(root_ + "/staging/" + name));
   ASSIGN_OR_RETURN(const auto records, base::ListDirectory(root_ + "/layers"));
@@ -88,6 +94,8 @@ Status Layers::Open() {
     if (file.ends_with(kTreeRecordSuffix)) continue;
     RETURN_IF_ERROR(base::RemoveTree(root_ + "/layers/" + file));
   }
+  // No record comes back when its tree has begun to go.
+  RETURN_IF_ERROR(base::SyncDirectory(root_ + "/layers"));
   for (const std::string& file : records) {
     if (!file.ends_with(kTreeRecordSuffix)) continue;
     if (!names_.contains(file.substr(0, file.size() - kTreeRecordSuffix.size()))) {
@@ -182,6 +190,7 @@ Status Layers::Acquire(const std::string& diff_id, const Fill& fill, const std::
     if (last) making->stop.request_stop();
     return Error(Code::kCancelled, "cancelled");
   }
+  const uint64_t failed_syncs = failed_syncs_;
   const std::string name = ReserveName(diff_id);
   if (name.empty()) return Error(Code::kResourceExhausted, "too many layers have diff IDs with the same beginning");
   const auto making = std::make_shared<Making>();
@@ -201,7 +210,11 @@ Status Layers::Acquire(const std::string& diff_id, const Fill& fill, const std::
   }();
   lock.lock();
   if (size.ok()) {
-    layers_[diff_id] = Layer{.name = name, .size = *size, .needed = 1 + making->waiting, .serial = next_serial_++};
+    layers_[diff_id] = Layer{.name = name,
+                             .size = *size,
+                             .needed = 1 + making->waiting,
+                             .failed_syncs = failed_syncs,
+                             .serial = next_serial_++};
     usage_.bytes += size->bytes;
     usage_.inodes += size->inodes;
     making->made = true;
@@ -260,6 +273,7 @@ void Layers::SyncInBackground(const std::stop_token& stop) {
                 "image store: layers would not outlive a power loss: " + synced.error().message());
     }
     lock.lock();
+    if (!synced.ok()) ++failed_syncs_;
     last_sync_ = std::move(synced);
     ++syncs_ended_;
     sync_changed_.notify_all();
@@ -271,10 +285,13 @@ Status Layers::Sync() {
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [diff_id, layer] : layers_) {
-      if (!layer.name.empty() && !layer.synced) unsynced.emplace_back(diff_id, layer.serial);
+      if (!layer.name.empty() && !layer.synced && layer.failed_syncs == failed_syncs_) {
+        unsynced.emplace_back(diff_id, layer.serial);
+      }
     }
   }
-  RETURN_IF_ERROR(SyncFileSystem(root_));
+  // One call for all files, instead of one for each.
+  if (::syncfs(root_fd_.get()) != 0) return ErrnoError("sync " + root_);
   for (const auto& [diff_id, serial] : unsynced) {
     const std::lock_guard records(records_mutex_);
     Layer layer;
@@ -333,11 +350,16 @@ Status Layers::RemoveUnneeded() {
     for (const Layer& layer : going) {
       if (::unlink(RecordPath(layer.name).c_str()) != 0 && errno != ENOENT)
         note(ErrnoError("remove " + RecordPath(layer.name)));
-      ::unlink(TreeRecordPath(layer.name).c_str());
     }
   }
   note(base::SyncDirectory(root_ + "/layers"));
-  for (const Layer& layer : going) note(base::RemoveTree(TreePath(layer.name)));
+  // A record that may come back keeps its tree until the store is opened again.
+  if (first.ok()) {
+    for (const Layer& layer : going) {
+      ::unlink(TreeRecordPath(layer.name).c_str());
+      note(base::RemoveTree(TreePath(layer.name)));
+    }
+  }
   const std::lock_guard lock(mutex_);
   for (const Layer& layer : going) {
     // A tree that could not be removed keeps its name until the store is opened again.

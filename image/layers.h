@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "image/unpack.h"
 
@@ -27,7 +28,10 @@ namespace image {
 //
 // Who adds a layer does not wait for the disk. Until its tree is synced, the record names the boot in which it was
 // written: it outlives a crash of the process, but after a power loss the layer is dropped. A thread syncs everything
-// that is new at once, shortly after the last layer came, and then writes the records without the boot.
+// that is new at once, shortly after the last layer came, and then writes the records without the boot. Of the same
+// boot, too, an unsynced layer is only taken over when it equals the record of its tree: a disk can lose its power by
+// itself. What was being written when a sync failed is never taken as synced, since the kernel reports a lost page
+// once.
 //
 // Layers are counted by who needs them: images and pulls. One that nobody needs goes with the next RemoveUnneeded.
 // Thread-safe.
@@ -78,7 +82,8 @@ class Layers {
     UnpackedSize size;
     int needed = 0;
     bool synced = false;
-    uint64_t serial = 0;  // tells it from one of the same name that went before
+    uint64_t failed_syncs = 0;  // when its making began
+    uint64_t serial = 0;        // tells it from one of the same name that went before
   };
   // A layer that is being made: who waits for it, and whether the maker's own caller has stopped.
   struct Making {
@@ -110,6 +115,8 @@ class Layers {
   UnpackedSize usage_;
   uint64_t next_serial_ = 1;
   std::string boot_id_;
+  // Open since before anything was written: syncfs(2) reports to a descriptor what went wrong since its last report.
+  base::UniqueFd root_fd_;
 
   // Held while records are written by the syncing thread or removed; taken before mutex_.
   std::mutex records_mutex_;
@@ -120,6 +127,7 @@ class Layers {
   uint64_t syncs_begun_ = 0;
   uint64_t syncs_ended_ = 0;
   uint64_t syncs_demanded_ = 0;
+  uint64_t failed_syncs_ = 0;
   base::Status last_sync_;
   std::condition_variable_any sync_changed_;
   std::jthread syncer_;

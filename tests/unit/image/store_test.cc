@@ -230,6 +230,34 @@ TEST_F(StoreOnDisk, WhatIsNotSyncedOutlivesACrashButNotAPowerLoss) {
   EXPECT_TRUE(std::filesystem::exists(store_->List().at(0).layer_directories[0] + "/a"));
 }
 
+TEST_F(StoreOnDisk, WhatIsNotSyncedIsDroppedWhenItDiffersFromItsRecord) {
+  PullImage("x", {"a", "b"});
+  const Image image = store_->List()[0];
+  const std::string name = std::filesystem::path(image.layer_directories[0]).filename();
+  const std::string record = root_ + "/images/layers/" + name + ".json";
+  const std::string unsynced = *base::ReadFile(record, 10'000);
+  ASSERT_THAT(unsynced, HasSubstr("\"boot\""));
+  store_.reset();
+  // As after a kill of the daemon, and a disk that lost its power although the machine did not.
+  ASSERT_TRUE(base::WriteFileAtomic(record, unsynced).ok());
+  std::filesystem::resize_file(image.layer_directories[0] + "/a", 0);
+  Open();
+  EXPECT_THAT(store_->List(), SizeIs(0));
+  EXPECT_EQ(Count("l"), 0u);
+  EXPECT_EQ(Count("layers"), 0u);
+  PullImage("x", {"a", "b"});
+  EXPECT_EQ(*base::ReadFile(store_->List().at(0).layer_directories[0] + "/a", 10), "a");
+}
+
+TEST_F(StoreOnDisk, ATagLeavesAnImageOnDiskWhenTheNextOneIsSynced) {
+  const std::string first = PullImage("x", {"a"});
+  const std::string second = PullImage("x", {"b"});
+  EXPECT_THAT(*base::ReadFile(root_ + "/images/images/sha256-" + first.substr(7) + ".json", 1 << 20),
+              Not(HasSubstr(Name("x"))));
+  const std::string name = std::filesystem::path((*store_->Find(second))->layer_directories[0]).filename();
+  EXPECT_THAT(*base::ReadFile(root_ + "/images/layers/" + name + ".json", 10'000), Not(HasSubstr("boot")));
+}
+
 TEST_F(StoreOnDisk, IsSyncedSoonAfterAPull) {
   PullImage("x", {"a", "b"});
   for (int tries = 0; tries < 600; ++tries) {
