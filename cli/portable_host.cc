@@ -81,6 +81,7 @@ Status PortableHost::SetTimer(const std::string& name, bool on) {
   const std::string unit = kTimer + name + ".timer";
   if (on) {
     RETURN_IF_ERROR(bus_->EnableUnit(unit));
+    RETURN_IF_ERROR(services_->SyncUnits());
     RETURN_IF_ERROR(bus_->Reload());
     ASSIGN_OR_RETURN(const std::string job, bus_->StartUnit(unit));
     if (job != "done") return Error(Code::kInternal, unit + " did not start: " + job);

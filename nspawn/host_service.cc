@@ -35,7 +35,7 @@ Status CheckName(const std::string& name) {
       "at most 64");
 }
 
-// One call for all that was written.
+// One call for all that was written, whoever wrote it.
 Status SyncFileSystem(const std::string& directory) {
   const base::UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || ::syncfs(fd.get()) != 0) return base::ErrnoError("sync " + directory);
@@ -64,6 +64,11 @@ bool HostServices::IsAttached(const std::string& name) const {
   return text.ok() && text->find("=" + bundles_.Path(name) + "\n") != std::string::npos;
 }
 
+Status HostServices::SyncUnits() const {
+  // The directory itself may be gone with its last unit.
+  return SyncFileSystem(options_.attached.substr(0, options_.attached.rfind('/')));
+}
+
 Status HostServices::Detach(const std::string& name) {
   if (!bundles_.Exists(name) || !IsAttached(name)) return base::Ok();
   return IgnoreNotFound(bus_.DetachImageForGood(bundles_.Path(name)));
@@ -87,7 +92,8 @@ Status HostServices::Install(ContainerSpec spec) {
     RETURN_IF_ERROR(SyncFileSystem(options_.bundle_root));
     RETURN_IF_ERROR(bus_.AttachImageForGood(bundles_.Path(spec.name), spec.name, kProfile));
     RETURN_IF_ERROR(bus_.Reload());
-    return bus_.EnableUnit(UnitName(spec.name));
+    RETURN_IF_ERROR(bus_.EnableUnit(UnitName(spec.name)));
+    return SyncUnits();
   };
   Status installed = install();
   if (!installed.ok()) (void)Remove(spec.name);
@@ -151,6 +157,8 @@ Status HostServices::Remove(const std::string& name) {
     RETURN_IF_ERROR(IgnoreNotFound(bus_.DisableUnit(UnitName(name))).Wrap(doing));
     RETURN_IF_ERROR(Detach(name).Wrap(doing));
     RETURN_IF_ERROR(bus_.Reload().Wrap(doing));
+    // The unit does not come back without its bundle.
+    RETURN_IF_ERROR(SyncUnits().Wrap(doing));
   }
   // The bundle goes last: it says what else there is.
   if (const auto spec = bundles_.ReadSpec(name); spec.ok()) {

@@ -39,6 +39,10 @@ class HostServices {
   base::Result<bool> IsRunning(const std::string& name);
   base::Status Stop(const std::string& name);
 
+  // Has what was attached, enabled or disabled outlive a power loss: neither portabled nor systemd syncs what it
+  // writes. Install() and Remove() do so for their unit.
+  base::Status SyncUnits() const;
+
   // Stops it, disables and detaches it and removes its bundle and its writable layer. No error when there is nothing.
   base::Status Remove(const std::string& name);
 

@@ -20,9 +20,9 @@ Status Fill(const std::string& directory, const std::string& pause) {
   for (const char* name : {"/usr/lib", "/etc", "/tmp", "/proc", "/sys", "/dev", "/run", "/var", "/root"}) {
     RETURN_IF_ERROR(base::MakeDirectories(directory + name));
   }
-  RETURN_IF_ERROR(base::WriteFileAtomic(directory + "/usr/lib/os-release",
-                                        "ID=cri-nspawn\nNAME=cri-nspawn\nPRETTY_NAME=\"Kubernetes pod\"\n", 0644));
-  return base::WriteFileAtomic(directory + "/pause", pause, 0755);
+  RETURN_IF_ERROR(base::WriteFileDurable(directory + "/usr/lib/os-release",
+                                         "ID=cri-nspawn\nNAME=cri-nspawn\nPRETTY_NAME=\"Kubernetes pod\"\n", 0644));
+  return base::WriteFileDurable(directory + "/pause", pause, 0755);
 }
 
 }  // namespace
