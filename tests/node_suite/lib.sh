@@ -4,6 +4,14 @@
 readonly registry=127.0.0.1:5000 skip_status=77
 readonly base=$registry/base:latest web=$registry/web:latest
 
+# What the runner does before and after a test and, with the names of its tests, a file of tests; and whose journal it shows
+# when a test has failed. Other suites have others.
+before_file() { :; }
+before_test() { crictl pull "$base"; }
+after_test() { remove_all_pods; }
+after_file() { :; }
+journal_of=(-u cri-nspawn.service)
+
 skip() {
   echo "$*"
   exit "$skip_status"
