@@ -212,7 +212,7 @@ class SystemBus : public Bus {
   Status Reload() override;
 
  private:
-  // `until_boot`: in /run, with links to the image's files; else in /etc, with copies.
+  // `until_boot`: in /run, else in /etc.
   Status Attach(const std::string& path, const std::string& prefix, const std::string& profile, bool until_boot);
   Status Detach(const std::string& path, bool until_boot);
 
@@ -610,8 +610,10 @@ Status SystemBus::Attach(const std::string& path, const std::string& prefix, con
                          bool until_boot) {
   return Call({kPortabled, kPortabledPath, kPortableManager, "AttachImage"},
               [&](sdbus::MethodCall& call) {
-                call << path << std::vector<std::string>{prefix} << profile << until_boot
-                     << (until_boot ? "symlink" : "copy");
+                call << path << std::vector<std::string>{prefix} << profile
+                     << until_boot
+                     // systemd looks through all unit files whenever one is new, and links take it long.
+                     << "copy";
               },
               {})
       .Wrap("attaching portable image " + path);
