@@ -33,8 +33,10 @@ long SystemCall(long number, long a, long b, long c, long d) {
 using SignalSet = unsigned long;
 static_assert(sizeof(SignalSet) == 8);
 
-// SIGRTMIN+3 as C libraries count it, which keep two real-time signals to themselves; systemd asks with it to halt.
+// SIGRTMIN+3 and +4 as C libraries count them, which keep two real-time signals to themselves; systemd asks with them
+// to halt and to power off.
 constexpr long kHalt = 37;
+constexpr long kPowerOff = 38;
 
 }  // namespace
 
@@ -46,7 +48,7 @@ extern "C" [[noreturn]] void _start() {
   while (true) {
     while (SystemCall(__NR_wait4, -1, 0, WNOHANG, 0) > 0) continue;
     const long signal = SystemCall(__NR_rt_sigtimedwait, set, 0, 0, sizeof all);
-    if (signal == SIGTERM || signal == SIGINT || signal == kHalt) {
+    if (signal == SIGTERM || signal == SIGINT || signal == kHalt || signal == kPowerOff) {
       while (true) SystemCall(__NR_exit_group, 0, 0, 0, 0);
     }
   }

@@ -1,4 +1,4 @@
-# The daemon may go away at any time.
+# The daemon may go away at any time, and so may what it talks to.
 # shellcheck shell=bash disable=SC2016,SC2154,SC2317  # containers' shells expand; $scratch is the runner's
 
 # survives HOW: containers run on while the daemon is restarted by HOW, and all is known again.
@@ -66,6 +66,42 @@ test_containers_survive_repeated_kills_of_the_daemon() {
     kill_it "$1"
   }
   survives several
+}
+
+test_containers_survive_a_reload_of_systemd() {
+  reload() {
+    end_within "$1"
+    systemctl daemon-reload
+  }
+  survives reload
+}
+
+test_containers_survive_another_execution_of_systemd() {
+  reexec() {
+    end_within "$1"
+    systemctl daemon-reexec
+  }
+  survives reexec
+}
+
+test_containers_survive_a_restart_of_machined_and_portabled() {
+  restart_helpers() {
+    end_within "$1"
+    systemctl restart systemd-machined.service systemd-portabled.service
+  }
+  survives restart_helpers
+}
+
+test_containers_survive_a_restart_of_the_bus() {
+  # The daemon ends with its connection, and systemd starts it anew.
+  restart_bus() {
+    local pid
+    pid=$(daemon_pid)
+    systemctl restart dbus.service
+    end_within "$1"
+    eventually 30 eval "[[ \$(daemon_pid) != $pid && \$(daemon_pid) != 0 ]] && daemon_answers"
+  }
+  survives restart_bus
 }
 
 test_calls_cut_off_by_a_kill_leave_nothing_behind() {
