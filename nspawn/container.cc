@@ -19,12 +19,12 @@
 #include "nspawn/bus.h"
 #include "nspawn/oom_kills.h"
 #include "nspawn/oom_score.h"
-#include "nspawn/process/user_namespace.h"
 #include "nspawn/resources.h"
 #include "nspawn/service_failure.h"
 #include "nspawn/signal_name.h"
 #include "nspawn/start_status.h"
 #include "nspawn/unit_text.h"
+#include "nspawn/writable_layer.h"
 
 namespace nspawn {
 namespace {
@@ -298,25 +298,6 @@ Result<Container> SystemdContainers::Describe(const std::string& name, const Rec
     ASSIGN_OR_RETURN(container.user, bundles().ReadUser(name));
   }
   return container;
-}
-
-// The directories of the overlay's upper layer. The root directory of what the container sees has the mode and the
-// owners of the upper one.
-Status MakeWritableLayer(const ProcessSpec& spec) {
-  if (!spec.upper_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.upper_directory, 0755));
-  const Owner owner = RootOwner(spec);
-  if (HasUserNamespace(spec) && chown(spec.upper_directory.c_str(), owner.uid, owner.gid) != 0) {
-    return base::ErrnoError("giving " + spec.upper_directory + " to the container's root");
-  }
-  if (!spec.work_directory.empty()) RETURN_IF_ERROR(base::MakeDirectories(spec.work_directory, 0700));
-  return {};
-}
-
-Status RemoveWritableLayer(const ProcessSpec& spec) {
-  for (const std::string& directory : {spec.work_directory, spec.upper_directory}) {
-    if (!directory.empty()) RETURN_IF_ERROR(base::RemoveTree(directory));
-  }
-  return {};
 }
 
 Status SystemdContainers::Create(const ContainerSpec& asked) {

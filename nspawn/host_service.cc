@@ -15,6 +15,7 @@
 #include "nspawn/service_failure.h"
 #include "nspawn/start_status.h"
 #include "nspawn/unit_text.h"
+#include "nspawn/writable_layer.h"
 
 namespace nspawn {
 namespace {
@@ -85,8 +86,7 @@ Status HostServices::Install(ContainerSpec spec) {
   RETURN_IF_ERROR(bundles_.RemoveIncomplete().Wrap(doing));
   RETURN_IF_ERROR(Detach(spec.name).Wrap(doing));
   RETURN_IF_ERROR(bundles_.Remove(spec.name).Wrap(doing));
-  RETURN_IF_ERROR(base::MakeDirectories(spec.process.upper_directory, 0755).Wrap(doing));
-  RETURN_IF_ERROR(base::MakeDirectories(spec.process.work_directory, 0700).Wrap(doing));
+  RETURN_IF_ERROR(MakeWritableLayer(spec.process).Wrap(doing));
   const auto install = [&]() -> Status {
     RETURN_IF_ERROR(bundles_.Write(spec, unit_text, {}));
     RETURN_IF_ERROR(SyncFileSystem(options_.bundle_root));
