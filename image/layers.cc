@@ -24,6 +24,7 @@ using base::Status;
 
 constexpr size_t kMostRecordBytes = 4096;
 constexpr size_t kNameDigits = 12;
+constexpr uint64_t kNeverSynced = UINT64_MAX;
 constexpr std::string_view kRecordSuffix = ".json";
 constexpr char kBootIdFile[] = "/proc/sys/kernel/random/boot_id";
 // A container that is made right after a pull is not to wait for the disk, and many layers are synced at once; but what
@@ -65,6 +66,8 @@ Status Layers::ReadRecord(const std::string& file) {
   }
   Layer layer;
   layer.synced = boot_id.empty();
+  // What the page cache still holds says nothing about the disk.
+  if (UnsignedAt(record, "lost").has_value()) layer.failed_syncs = kNeverSynced;
   layer.serial = next_serial_++;
   layer.name = name;
   layer.size = {UnsignedAt(record, "bytes").value_or(0), UnsignedAt(record, "inodes").value_or(0)};
@@ -131,11 +134,12 @@ std::string Layers::ReserveName(const std::string& diff_id) {
   return names_.insert(name).second ? name : "";
 }
 
-Status Layers::WriteRecord(const std::string& diff_id, const std::string& name, const UnpackedSize& size, bool synced) {
-  Json record = {{"diffID", diff_id}, {"bytes", size.bytes}, {"inodes", size.inodes}};
-  if (synced) return base::WriteFileDurable(RecordPath(name), Dump(record));
+Status Layers::WriteRecord(const std::string& diff_id, const Layer& layer, OnDisk on_disk) {
+  Json record = {{"diffID", diff_id}, {"bytes", layer.size.bytes}, {"inodes", layer.size.inodes}};
+  if (on_disk == OnDisk::kYes) return base::WriteFileDurable(RecordPath(layer.name), Dump(record));
   record["boot"] = boot_id_;
-  return base::WriteFileAtomic(RecordPath(name), Dump(record));
+  if (on_disk == OnDisk::kLost) record["lost"] = 1;
+  return base::WriteFileAtomic(RecordPath(layer.name), Dump(record));
 }
 
 base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::string& name, const Fill& fill,
@@ -154,7 +158,7 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
     }
     if (::rename(staging.c_str(), TreePath(name).c_str()) != 0) return ErrnoError("rename to " + TreePath(name));
     made = TreePath(name);
-    RETURN_IF_ERROR(WriteRecord(diff_id, name, size, false));
+    RETURN_IF_ERROR(WriteRecord(diff_id, {.name = name, .size = size}, OnDisk::kPerhaps));
     return size;
   };
   auto size = make();
@@ -162,9 +166,7 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
     ::unlink(RecordPath(name).c_str());
     ::unlink(TreeRecordPath(name).c_str());
     ::unlink((staging + std::string(kTreeRecordSuffix)).c_str());
-    if (const Status removed = base::RemoveTree(made); !removed.ok()) {
-      base::Log(base::LogLevel::kError, "image store: " + removed.error().message());
-    }
+    Discard(made);
   }
   return size;
 }
@@ -291,7 +293,8 @@ Status Layers::Sync() {
     }
   }
   // One call for all files, instead of one for each.
-  if (::syncfs(root_fd_.get()) != 0) return ErrnoError("sync " + root_);
+  Status synced;
+  if (::syncfs(root_fd_.get()) != 0) synced = ErrnoError("sync " + root_);
   for (const auto& [diff_id, serial] : unsynced) {
     const std::lock_guard records(records_mutex_);
     Layer layer;
@@ -302,12 +305,17 @@ Status Layers::Sync() {
       if (found == layers_.end() || found->second.name.empty() || found->second.serial != serial) continue;
       layer = found->second;
     }
-    RETURN_IF_ERROR(WriteRecord(diff_id, layer.name, layer.size, true));
+    if (!synced.ok()) {
+      // For a later daemon, whose sync would succeed.
+      (void)WriteRecord(diff_id, layer, OnDisk::kLost);
+      continue;
+    }
+    RETURN_IF_ERROR(WriteRecord(diff_id, layer, OnDisk::kYes));
     const std::lock_guard lock(mutex_);
     const auto found = layers_.find(diff_id);
     if (found != layers_.end() && found->second.serial == serial) found->second.synced = true;
   }
-  return base::Ok();
+  return synced;
 }
 
 bool Layers::Need(const std::string& diff_id) {
@@ -326,6 +334,7 @@ void Layers::Unneed(const std::string& diff_id) {
 
 Status Layers::RemoveUnneeded() {
   std::vector<Layer> going;
+  std::set<std::string> trees;
   {
     const std::lock_guard lock(mutex_);
     for (auto layer = layers_.begin(); layer != layers_.end();) {
@@ -338,8 +347,9 @@ Status Layers::RemoveUnneeded() {
       going.push_back(std::move(layer->second));
       layer = layers_.erase(layer);
     }
+    trees.swap(leftovers_);
   }
-  if (going.empty()) return base::Ok();
+  if (going.empty() && trees.empty()) return base::Ok();
   Status first;
   const auto note = [&](Status status) {
     if (first.ok() && !status.ok()) first = std::move(status);
@@ -357,15 +367,28 @@ Status Layers::RemoveUnneeded() {
   if (first.ok()) {
     for (const Layer& layer : going) {
       ::unlink(TreeRecordPath(layer.name).c_str());
-      note(base::RemoveTree(TreePath(layer.name)));
+      trees.insert(TreePath(layer.name));
     }
   }
+  for (const std::string& tree : trees) note(base::RemoveTree(tree));
   const std::lock_guard lock(mutex_);
-  for (const Layer& layer : going) {
-    // A tree that could not be removed keeps its name until the store is opened again.
-    if (!IsDirectory(TreePath(layer.name))) names_.erase(layer.name);
+  for (const std::string& tree : trees) {
+    // What could not be removed keeps its name until it can.
+    if (IsDirectory(tree)) {
+      leftovers_.insert(tree);
+    } else {
+      names_.erase(tree.substr(tree.rfind('/') + 1));
+    }
   }
   return first;
+}
+
+void Layers::Discard(const std::string& path) {
+  const Status removed = base::RemoveTree(path);
+  if (removed.ok()) return;
+  base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
+  const std::lock_guard lock(mutex_);
+  leftovers_.insert(path);
 }
 
 bool Layers::Has(const std::string& diff_id) const {

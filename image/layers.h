@@ -58,8 +58,10 @@ class Layers {
   bool Need(const std::string& diff_id);
   // Needs it once less.
   void Unneed(const std::string& diff_id);
-  // Removes layers that nobody needs. Goes on after an error and gives the first.
+  // Removes layers that nobody needs, and what could not be removed before. Goes on after an error and gives the first.
   base::Status RemoveUnneeded();
+  // Removes a tree of the store that is of no use, at the latest when it can be.
+  void Discard(const std::string& path);
 
   // Has everything in the root's file system synced soon, in the background.
   void SyncSoon();
@@ -98,7 +100,8 @@ class Layers {
   base::Status ReadRecord(const std::string& file);
   base::Result<UnpackedSize> Make(const std::string& diff_id, const std::string& name, const Fill& fill,
                                   const std::stop_token& stop);
-  base::Status WriteRecord(const std::string& diff_id, const std::string& name, const UnpackedSize& size, bool synced);
+  enum class OnDisk { kPerhaps, kYes, kLost };
+  base::Status WriteRecord(const std::string& diff_id, const Layer& layer, OnDisk on_disk);
   void SyncInBackground(const std::stop_token& stop);
   base::Status Sync();
   std::string ReserveName(const std::string& diff_id);
@@ -110,6 +113,7 @@ class Layers {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::map<std::string, Layer> layers_;                    // by diff ID
+  std::set<std::string> leftovers_;                        // trees that could not be removed
   std::set<std::string> names_;                            // in use, by layers that come, are there or go
   std::map<std::string, std::shared_ptr<Making>> making_;  // by diff ID
   UnpackedSize usage_;

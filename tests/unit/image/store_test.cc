@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -321,6 +323,24 @@ TEST(StoreOpen, ABadRootIsRefused) {
   StoreOptions options;
   options.root = "relative";
   EXPECT_EQ(Store::Open(options).error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(StoreOnDisk, WhatCouldNotBeRemovedGoesLater) {
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr), 0);
+  PullImage("x", {"a"});
+  PullImage("y", {"b"});
+  const std::string directory = (*store_->Find(Name("x")))->layer_directories.at(0);
+  const std::string busy = directory + "/busy";
+  ASSERT_TRUE(base::MakeDirectories(busy).ok());
+  ASSERT_EQ(::mount("tmpfs", busy.c_str(), "tmpfs", 0, nullptr), 0);
+  EXPECT_FALSE(store_->Remove(Name("x")).ok());
+  EXPECT_THAT(store_->List(), SizeIs(1));
+  EXPECT_TRUE(std::filesystem::exists(directory));
+  ASSERT_EQ(::umount(busy.c_str()), 0);
+  EXPECT_TRUE(store_->Remove(Name("y")).ok());
+  EXPECT_FALSE(std::filesystem::exists(directory));
+  EXPECT_EQ(Count("l"), 0U);
 }
 
 }  // namespace
