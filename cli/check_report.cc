@@ -37,6 +37,7 @@ void CheckReport::Add(const image::CheckedLayer& layer) {
       break;
   }
   layers_.push_back({{"diffID", layer.diff_id},
+                     {"adaptation", layer.adaptation},
                      {"images", layer.images},
                      {"state", NameOf(layer.state)},
                      {"differences", layer.differences},
@@ -47,7 +48,8 @@ void CheckReport::Add(const image::CheckedLayer& layer) {
 std::vector<std::string> CheckReport::LinesFor(const image::CheckedLayer& layer, bool verbose) {
   std::vector<std::string> lines;
   if (layer.state == State::kGood && !verbose) return lines;
-  std::string head = layer.diff_id + " " + NameOf(layer.state);
+  std::string head =
+      layer.diff_id + (layer.adaptation ? " (as adapted to the layers below) " : " ") + NameOf(layer.state);
   for (size_t i = 0; i < layer.images.size(); ++i) head += (i == 0 ? " (" : ", ") + layer.images[i];
   if (!layer.images.empty()) head += ")";
   lines.push_back(head);

@@ -63,6 +63,7 @@ image::CheckedLayer FromProto(const store_v1::CheckedLayer& from) {
   using State = image::CheckedLayer::State;
   image::CheckedLayer layer;
   layer.diff_id = from.diff_id();
+  layer.adaptation = from.adaptation();
   layer.images.assign(from.images().begin(), from.images().end());
   layer.state = from.state() == store_v1::CheckedLayer::GOOD       ? State::kGood
                 : from.state() == store_v1::CheckedLayer::REPAIRED ? State::kRepaired

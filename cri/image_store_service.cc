@@ -132,6 +132,7 @@ grpc::Status ImageStoreService::Check(const store_v1::CheckRequest& in, const Wr
     const auto checked = [&](const image::CheckedLayer& layer) {
       store_v1::CheckedLayer out;
       out.set_diff_id(layer.diff_id);
+      out.set_adaptation(layer.adaptation);
       out.mutable_images()->Assign(layer.images.begin(), layer.images.end());
       out.set_state(StateOf(layer.state));
       out.set_differences(layer.differences);

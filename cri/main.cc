@@ -142,7 +142,8 @@ base::Result<int> CheckStore(const Config& config) {
         ++checked;
         if (layer.state == State::kGood) return;
         if (layer.state != State::kRepaired) ++bad;
-        std::cout << "layer " << layer.diff_id << (layer.state == State::kRepaired ? " repaired" : " damaged");
+        std::cout << "layer " << layer.diff_id << (layer.adaptation ? " (as adapted to the layers below)" : "")
+                  << (layer.state == State::kRepaired ? " repaired" : " damaged");
         if (!layer.error.empty()) std::cout << ": " << base::Printable(layer.error, 8192);
         std::cout << "\n";
         for (const std::string& example : layer.examples) std::cout << "  " << example << "\n";

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "image/digest.h"
 #include "image/json.h"
+#include "image/layer_chain.h"
 #include "image/reference.h"
 
 namespace image {
@@ -56,19 +58,8 @@ Status Catalog::Write(const ImageRecord& record) const {
   return base::WriteFileDurable(PathOf("images", record.image.id), Serialize(record));
 }
 
-// overlayfs refuses one directory twice. The upper one decides what is seen, so the lower one is left out.
-void Catalog::AddLayerDirectories(ImageRecord& record) const {
-  std::vector<std::string>& directories = record.image.layer_directories;
-  directories.clear();
-  std::set<std::string> seen;
-  for (auto diff_id = record.diff_ids.rbegin(); diff_id != record.diff_ids.rend(); ++diff_id) {
-    if (seen.insert(*diff_id).second) directories.push_back(layers_.DirectoryOf(*diff_id));
-  }
-  std::reverse(directories.begin(), directories.end());
-}
-
 void Catalog::UnneedLayers(const ImageRecord& record) {
-  for (const std::string& diff_id : Distinct(record.diff_ids)) layers_.Unneed(diff_id);
+  for (const std::string& diff_id : Distinct(record.layers)) layers_.Unneed(diff_id);
 }
 
 base::Result<bool> Catalog::Load(const std::string& folder, Records& records) {
@@ -82,15 +73,15 @@ base::Result<bool> Catalog::Load(const std::string& folder, Records& records) {
       const auto read = [&]() -> base::Result<ImageRecord> {
         ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kMostRecordBytes));
         ASSIGN_OR_RETURN(ImageRecord record, ParseRecord(text));
-        for (const std::string& diff_id : record.diff_ids) {
+        for (const std::string& diff_id : record.layers) {
           if (!layers_.Has(diff_id)) return Error(Code::kDataLoss, "layer " + diff_id + " is missing");
         }
         return record;
       };
       auto record = read();
       if (record.ok()) {
-        for (const std::string& diff_id : Distinct(record->diff_ids)) layers_.Need(diff_id);
-        AddLayerDirectories(*record);
+        for (const std::string& diff_id : Distinct(record->layers)) layers_.Need(diff_id);
+        record->image.layer_directories = DirectoriesOf(layers_, record->layers);
         next_sequence_ = std::max(next_sequence_, record->sequence + 1);
         const std::string id = record->image.id;
         records.insert_or_assign(id, *std::move(record));
@@ -202,11 +193,21 @@ Status Catalog::Add(ImageRecord record) {
   const std::lock_guard change(change_mutex_);
   const std::string id = record.image.id;
   std::vector<ImageRecord> losing;
+  // Those that the caller needs, and that turn out not to be.
+  std::vector<std::string> surplus;
   bool known = false;
   bool same = false;
   {
     const std::lock_guard lock(mutex_);
     record.sequence = next_sequence_++;
+    // Containers may have the layers mounted that an image of this id has had, also if those would be others now.
+    for (const Records* records : {&images_, &removed_}) {
+      const auto existing = records->find(id);
+      if (existing == records->end()) continue;
+      surplus = std::exchange(record.layers, existing->second.layers);
+      break;
+    }
+    record.image.layer_directories = DirectoriesOf(layers_, record.layers);
     if (const auto existing = images_.find(id); existing != images_.end()) {
       known = true;
       AddMissing(record.image.tags, existing->second.image.tags);
@@ -218,7 +219,6 @@ Status Catalog::Add(ImageRecord record) {
       const auto moves = [&](const std::string& tag) { return Contains(record.image.tags, tag); };
       if (std::erase_if(changed.image.tags, moves) > 0) losing.push_back(std::move(changed));
     }
-    AddLayerDirectories(record);
     std::sort(record.image.tags.begin(), record.image.tags.end());
     same = known && losing.empty() && images_[id].image.tags == record.image.tags &&
            images_[id].image.digests == record.image.digests;
@@ -241,10 +241,9 @@ Status Catalog::Add(ImageRecord record) {
     const std::string other_id = other.image.id;
     images_.insert_or_assign(other_id, std::move(other));
   }
-  if (known) UnneedLayers(record);
+  for (const std::string& layer : Distinct(surplus)) layers_.Unneed(layer);
   if (const auto old = removed_.find(id); old != removed_.end()) {
     ::unlink(PathOf("removed", id).c_str());
-    UnneedLayers(old->second);
     removed_.erase(old);
   }
   images_.insert_or_assign(id, std::move(record));

@@ -50,7 +50,6 @@ class Catalog {
   base::Status SettleTags();
   std::string PathOf(const char* folder, const std::string& id) const;
   base::Status Write(const ImageRecord& record) const;
-  void AddLayerDirectories(ImageRecord& record) const;
   void UnneedLayers(const ImageRecord& record);
   bool IsHeld(const std::string& id) const;
   base::Result<std::optional<std::string>> Identify(const std::string& reference) const;

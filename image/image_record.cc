@@ -9,13 +9,10 @@
 namespace image {
 
 std::string Serialize(const ImageRecord& record) {
-  const Json document = {{"id", record.image.id},
-                         {"tags", record.image.tags},
-                         {"digests", record.image.digests},
-                         {"size", record.image.size},
-                         {"diffIDs", record.diff_ids},
-                         {"sequence", record.sequence},
-                         {"config", record.image.raw_config}};
+  const Json document = {{"id", record.image.id},           {"tags", record.image.tags},
+                         {"digests", record.image.digests}, {"size", record.image.size},
+                         {"diffIDs", record.diff_ids},      {"layers", record.layers},
+                         {"sequence", record.sequence},     {"config", record.image.raw_config}};
   return Dump(document);
 }
 
@@ -28,8 +25,11 @@ base::Result<ImageRecord> ParseRecord(const std::string& text) {
   record.image.size = UnsignedAt(document, "size").value_or(0);
   record.image.raw_config = StringAt(document, "config");
   record.diff_ids = StringsAt(document, "diffIDs");
+  record.layers = StringsAt(document, "layers");
+  // Of an earlier version.
+  if (record.layers.empty()) record.layers = record.diff_ids;
   record.sequence = UnsignedAt(document, "sequence").value_or(0);
-  if (!IsDigest(record.image.id) || !std::all_of(record.diff_ids.begin(), record.diff_ids.end(), IsDigest)) {
+  if (!IsDigest(record.image.id) || !std::all_of(record.layers.begin(), record.layers.end(), IsDigest)) {
     return base::Error(base::Code::kDataLoss, "the image's record is not complete");
   }
   ASSIGN_OR_RETURN(ConfigDocument config, ParseConfig(record.image.raw_config));

@@ -13,6 +13,8 @@ namespace image {
 struct ImageRecord {
   Image image;                        // layer_directories are not recorded
   std::vector<std::string> diff_ids;  // lowest layer first, repeated where a layer is
+  // The same with adaptations (layer_chain.h): what the image needs and mounts.
+  std::vector<std::string> layers;
   // Grows with every record written: where two records claim a tag after a crash, the later one has it.
   uint64_t sequence = 0;
 };

@@ -57,7 +57,7 @@ Result<CheckedLayer> CheckLayer(const std::string& directory, const std::string&
     layer.state = CheckedLayer::State::kUnrecorded;
   }
   if (!anew) return layer;
-  Status repaired = anew(staging).Wrap("pull it again");
+  Status repaired = anew(staging);
   if (repaired.ok()) repaired = Repair(directory, record_path, staging, layer, stop);
   if (stop.stop_requested()) return base::Error(Code::kCancelled, "cancelled");
   if (repaired.ok()) {

@@ -18,6 +18,7 @@ struct CheckedLayer {
     kUnrecorded,  // there is no usable record to compare it with
   };
   std::string diff_id;
+  bool adaptation = false;          // not the layer itself, but what corrects it in these images (adaptation.h)
   std::vector<std::string> images;  // names, else ids, of the images that have it
   State state = State::kGood;
   size_t differences = 0;

@@ -1,5 +1,7 @@
 #include "image/layer_tree.h"
 
+#include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -42,6 +44,37 @@ base::Result<std::map<std::string, std::string>> ReadLayerXattrs(const std::stri
     values.emplace(name, std::move(value));
   }
   return values;
+}
+
+bool IsWhiteout(const struct stat& info) {
+  return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
+}
+
+SplitPath SplitOff(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return {"", path};
+  return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+std::string Join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
+}
+
+bool LiesInAny(const std::string& path, const std::set<std::string>& directories) {
+  for (size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0; slash = path.rfind('/', slash - 1)) {
+    if (directories.contains(path.substr(0, slash))) return true;
+  }
+  return false;
+}
+
+base::UniqueFd OpenBelow(int root, const std::string& path) {
+  base::UniqueFd at(::openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (path.empty()) return at;
+  for (const std::string_view part : base::Split(path, '/')) {
+    if (!at) break;
+    at.reset(::openat(at.get(), std::string(part).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
+  return at;
 }
 
 std::string PathOf(int directory, const std::string& name) {

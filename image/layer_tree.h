@@ -1,10 +1,14 @@
 // What those share who write, read, compare and pack the tree of an unpacked layer.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace image {
@@ -16,6 +20,21 @@ inline constexpr char kOpaqueAttribute[] = "trusted.overlay.opaque";
 bool IsLayerXattr(std::string_view name);
 // Those of a file that a layer may have, and kOpaqueAttribute, by name. Links are not followed.
 base::Result<std::map<std::string, std::string>> ReadLayerXattrs(const std::string& path);
+
+// The mark of overlayfs that a lower layer's name is gone: a character device 0/0.
+bool IsWhiteout(const struct stat& info);
+
+// Paths in a layer are relative to its root, which is "".
+struct SplitPath {
+  std::string parent;
+  std::string base;
+};
+SplitPath SplitOff(const std::string& path);
+std::string Join(const std::string& directory, const std::string& name);
+// Whether a directory above `path` is among them.
+bool LiesInAny(const std::string& path, const std::set<std::string>& directories);
+// A directory below `root`, no part of whose path is a symbolic link.
+base::UniqueFd OpenBelow(int root, const std::string& path);
 
 // A name in an open directory as a path for calls that have no form relative to a descriptor. It is one of ours, so the
 // magic link leads nowhere else.

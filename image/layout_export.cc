@@ -66,7 +66,7 @@ class LayoutWriter {
     for (size_t i = 0; i < image.diff_ids.size(); ++i) {
       const std::string& diff_id = image.diff_ids[i];
       if (!packed.contains(diff_id)) {
-        ASSIGN_OR_RETURN(packed[diff_id], AddLayer(image.layer_directories[i], stop));
+        ASSIGN_OR_RETURN(packed[diff_id], AddLayer(image.layer_directories[i], image.implied_directories[i], stop));
       }
       layers.push_back(DescriptorOf("application/vnd.oci.image.layer.v1.tar", packed[diff_id]));
       diff_ids.push_back(packed[diff_id].digest);
@@ -87,10 +87,11 @@ class LayoutWriter {
     return root_ + "/blobs/sha256/" + std::string(DigestHex(digest));
   }
 
-  Result<Blob> AddLayer(const std::string& directory, const std::stop_token& stop) {
+  Result<Blob> AddLayer(const std::string& directory, const std::set<std::string>& implied,
+                        const std::stop_token& stop) {
     if (stop.stop_requested()) return Error(Code::kCancelled, "cancelled");
     const std::string path = root_ + "/blobs/sha256/layer";
-    RETURN_IF_ERROR(PackLayer(directory, path));
+    RETURN_IF_ERROR(PackLayer(directory, path, implied));
     if (::chmod(path.c_str(), 0644) != 0) return ErrnoError("set mode of " + path);
     ASSIGN_OR_RETURN(Blob blob, DigestFile(path, stop));
     if (std::rename(path.c_str(), BlobPath(blob.digest).c_str()) != 0) return ErrnoError("rename " + path);

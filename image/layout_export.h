@@ -2,6 +2,7 @@
 // (https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
 #pragma once
 
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct ExportSource {
   // For each layer, lowest first.
   std::vector<std::string> diff_ids;
   std::vector<std::string> layer_directories;
+  // Those for which the layer has no entry (ImpliedPaths): they get none in the archive.
+  std::vector<std::set<std::string>> implied_directories;
 };
 
 struct ExportedImage {

@@ -4,7 +4,6 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -64,14 +63,14 @@ class LibarchiveTarFile : public TarFile {
     return CopyData(file.get(), info.st_size).Wrap(path);
   }
 
-  Status AddLayer(const std::string& directory) override {
+  Status AddLayer(const std::string& directory, std::set<std::string> implied) override {
+    implied_ = std::move(implied);
     const UniqueFd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat info {};
     if (!root || ::fstat(root.get(), &info) != 0) return ErrnoError("open " + directory);
     const Entry entry = EntryOf("./", info);
     RETURN_IF_ERROR(AddXattrs(entry.get(), PathOf(root.get(), ".")));
-    RETURN_IF_ERROR(WriteHeader(entry.get()));
-    return AddContents(root.get(), "", 0);
+    return PackDirectory(root.get(), "", entry.get(), 0);
   }
 
   Status Finish() override {
@@ -98,9 +97,15 @@ class LibarchiveTarFile : public TarFile {
     return entry;
   }
 
-  Status AddContents(int directory, const std::string& prefix, size_t depth) {
-    if (depth >= kMostDepth) return base::InvalidArgument("directories are nested too deep below " + Quoted(prefix));
+  Status PackDirectory(int directory, const std::string& path, archive_entry* entry, size_t depth) {
+    if (depth > kMostDepth) return base::InvalidArgument("directories are nested too deep in " + Quoted(path));
     ASSIGN_OR_RETURN(const std::vector<std::string> names, base::ListDirectory(PathOf(directory, ".")));
+    char mark = 0;
+    const bool opaque = ::getxattr(PathOf(directory, ".").c_str(), kOpaqueAttribute, &mark, 1) == 1 && mark == 'y';
+    if (!implied_.contains(path) || (names.empty() && !opaque && !path.empty())) RETURN_IF_ERROR(WriteHeader(entry));
+    const std::string prefix = path.empty() ? "" : path + "/";
+    // Before what is in it, as the format asks for.
+    if (opaque) RETURN_IF_ERROR(AddEmpty(prefix + ".wh..wh..opq"));
     for (const std::string& name : names) {
       RETURN_IF_ERROR(AddName(directory, name, prefix + name, depth).Wrap(Quoted(prefix + name)));
     }
@@ -111,7 +116,7 @@ class LibarchiveTarFile : public TarFile {
     struct stat info {};
     if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("stat");
     if (S_ISSOCK(info.st_mode)) return base::Ok();
-    if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
+    if (IsWhiteout(info)) {
       return AddEmpty(path.substr(0, path.size() - name.size()) + ".wh." + name);
     }
     const Entry entry = EntryOf(path, info);
@@ -142,13 +147,7 @@ class LibarchiveTarFile : public TarFile {
                          size_t depth) {
     const UniqueFd own(::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!own) return ErrnoError("open");
-    RETURN_IF_ERROR(WriteHeader(entry));
-    char opaque = 0;
-    // Before what is in it, as the format asks for.
-    if (::getxattr(PathOf(own.get(), ".").c_str(), kOpaqueAttribute, &opaque, 1) == 1 && opaque == 'y') {
-      RETURN_IF_ERROR(AddEmpty(path + "/.wh..wh..opq"));
-    }
-    return AddContents(own.get(), path + "/", depth + 1);
+    return PackDirectory(own.get(), path, entry, depth + 1);
   }
 
   Status AddRegularFile(int directory, const std::string& name, const struct stat& info, archive_entry* entry) {
@@ -218,6 +217,7 @@ class LibarchiveTarFile : public TarFile {
   UniqueFd fd_;
   const std::string path_;
   std::unique_ptr<archive, decltype(&archive_write_free)> writer_;
+  std::set<std::string> implied_;
   // Where the first name of a file with several is in the archive.
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
 };
@@ -240,9 +240,9 @@ Result<std::unique_ptr<TarFile>> TarFile::Create(const std::string& path) {
   return std::unique_ptr<TarFile>(std::move(file));
 }
 
-Status PackLayer(const std::string& directory, const std::string& path) {
+Status PackLayer(const std::string& directory, const std::string& path, const std::set<std::string>& implied) {
   ASSIGN_OR_RETURN(const auto file, TarFile::Create(path));
-  RETURN_IF_ERROR(file->AddLayer(directory).Wrap("pack " + directory));
+  RETURN_IF_ERROR(file->AddLayer(directory, implied).Wrap("pack " + directory));
   return file->Finish();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -24,13 +25,15 @@ class TarFile {
   virtual base::Status AddFile(const std::string& name, const std::string& path) = 0;
   // All that is in `directory`, the upper directory of an overlay in which nobody writes meanwhile. It is the inverse
   // of UnpackTar(): whiteouts of overlayfs become those of the OCI layer format, hard links stay, and of extended
-  // attributes security.capability and user.* are kept. Sockets, which tar has no form for, are left out.
-  virtual base::Status AddLayer(const std::string& directory) = 0;
+  // attributes security.capability and user.* are kept. Sockets, which tar has no form for, are left out. Directories
+  // of `implied` get no entry, but for empty ones; see ImpliedPaths.
+  virtual base::Status AddLayer(const std::string& directory, std::set<std::string> implied) = 0;
   // Completes the archive and syncs it.
   virtual base::Status Finish() = 0;
 };
 
 // Packs the layer in `directory` into the new archive `path`.
-base::Status PackLayer(const std::string& directory, const std::string& path);
+base::Status PackLayer(const std::string& directory, const std::string& path,
+                       const std::set<std::string>& implied = {});
 
 }  // namespace image

@@ -18,6 +18,7 @@
 #include "image/catalog.h"
 #include "image/hosts.h"
 #include "image/importer.h"
+#include "image/layer_chain.h"
 #include "image/layer_fetch.h"
 #include "image/layers.h"
 #include "image/pull.h"
@@ -88,9 +89,9 @@ class DiskStore : public Store {
                  const std::vector<Slots*>& slots, const std::stop_token& stop);
   base::Result<std::vector<ImportedImage>> ImportDirectory(const std::string& directory, const std::string& name,
                                                            const std::stop_token& stop);
-  // Needs the layer while it is looked at; what needs it no longer is the caller's to remove.
-  base::Result<CheckedLayer> CheckOne(const std::string& diff_id, const std::vector<const ImageRecord*>& images,
-                                      bool repair, const std::stop_token& stop);
+  base::Result<CheckedLayer> CheckOne(const std::string& id, const UnpackAnew& anew, const std::stop_token& stop);
+  Status CheckForImages(const std::string& id, size_t height, const std::vector<const ImageRecord*>& images,
+                        bool repair, const OnLayerChecked& checked, const std::stop_token& stop);
   Status UnpackAgain(const std::string& diff_id, const std::vector<const ImageRecord*>& images,
                      const std::string& directory, const std::stop_token& stop);
 
@@ -153,10 +154,21 @@ std::shared_ptr<Slots> DiskStore::RegistrySlots(const std::string& domain) {
 
 Status DiskStore::Install(Source& source, ResolvedImage image, const std::vector<Reference>& names,
                           const std::vector<Slots*>& slots, const std::stop_token& stop) {
+  ImageRecord record;
   Status fetched =
       FetchLayers(source, image, layers_, slots, std::max(1U, options_.parallel_layers_per_image), bounds_, stop);
   if (fetched.ok()) {
-    ImageRecord record;
+    // What is needed from here on.
+    record.layers = image.config.diff_ids;
+    auto layers = AdaptLayers(layers_, image.config.diff_ids, stop);
+    if (layers.ok()) {
+      record.layers = *std::move(layers);
+    } else {
+      fetched = std::move(layers).error();
+    }
+  }
+  const std::set<std::string> needed(record.layers.begin(), record.layers.end());
+  if (fetched.ok()) {
     record.image.id = image.id();
     record.image.size = image.size();
     record.image.os = image.config.platform.os;
@@ -171,11 +183,8 @@ Status DiskStore::Install(Source& source, ResolvedImage image, const std::vector
     }
     fetched = catalog_.Add(std::move(record));
     if (fetched.ok()) return fetched;
-    for (const std::string& diff_id :
-         std::set<std::string>(image.config.diff_ids.begin(), image.config.diff_ids.end())) {
-      layers_.Unneed(diff_id);
-    }
   }
+  for (const std::string& layer : needed) layers_.Unneed(layer);
   if (const Status removed = layers_.RemoveUnneeded(); !removed.ok()) {
     base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
   }
@@ -261,9 +270,7 @@ base::Result<std::vector<ImportedImage>> DiskStore::Import(const std::string& pa
     return ImportDirectory(staging, name, cancelled);
   };
   auto imported = import();
-  if (const Status removed = base::RemoveTree(staging); !removed.ok()) {
-    base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
-  }
+  layers_.Discard(staging);
   // That it was imported is remembered, so the images must not be lost after that.
   if (imported.ok()) RETURN_IF_ERROR(layers_.SyncNow().Wrap("import " + path));
   return std::move(imported).Wrap("import " + path);
@@ -273,7 +280,7 @@ base::Result<ExportedImage> DiskStore::Export(const std::string& reference, cons
                                               std::stop_token cancelled) {
   ASSIGN_OR_RETURN(const auto record, catalog_.FindRecord(reference));
   if (!record.has_value()) return base::NotFound("image " + base::Printable(reference) + ": not found");
-  ExportSource source{record->image.id, record->image.tags, record->image.raw_config, record->diff_ids, {}};
+  ExportSource source{record->image.id, record->image.tags, record->image.raw_config, record->diff_ids, {}, {}};
   std::vector<std::string> needed;
   bool all = true;
   for (const std::string& diff_id : record->diff_ids) {
@@ -281,6 +288,9 @@ base::Result<ExportedImage> DiskStore::Export(const std::string& reference, cons
     if (!all) break;
     needed.push_back(diff_id);
     source.layer_directories.push_back(layers_.DirectoryOf(diff_id));
+    auto implied = LoadImpliedPaths(layers_.TreeRecordOf(diff_id));
+    // What has no record is packed as it is.
+    source.implied_directories.push_back(implied.ok() ? std::move(implied->directories) : std::set<std::string>());
   }
   base::Result<ExportedImage> exported = base::NotFound("image " + base::Printable(reference) + ": not found");
   if (all) exported = ExportLayout(source, directory, cancelled);
@@ -319,45 +329,79 @@ Status DiskStore::UnpackAgain(const std::string& diff_id, const std::vector<cons
   return last;
 }
 
-base::Result<CheckedLayer> DiskStore::CheckOne(const std::string& diff_id,
-                                               const std::vector<const ImageRecord*>& images, bool repair,
+base::Result<CheckedLayer> DiskStore::CheckOne(const std::string& id, const UnpackAnew& anew,
                                                const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string staging, layers_.MakeStaging());
-  UnpackAnew anew;
-  if (repair) {
-    anew = [&](const std::string& directory) { return UnpackAgain(diff_id, images, directory, stop); };
-  }
-  auto layer = CheckLayer(layers_.DirectoryOf(diff_id), layers_.TreeRecordOf(diff_id), anew, staging, stop);
-  for (const std::string& left : {staging, staging + std::string(kTreeRecordSuffix)}) {
-    if (const Status removed = base::RemoveTree(left); !removed.ok()) {
-      base::Log(base::LogLevel::kWarning, "image store: " + removed.error().message());
-    }
-  }
+  auto layer = CheckLayer(layers_.DirectoryOf(id), layers_.TreeRecordOf(id), anew, staging, stop);
+  layers_.Discard(staging);
+  layers_.Discard(staging + std::string(kTreeRecordSuffix));
   return layer;
 }
 
 Status DiskStore::Check(bool repair, const OnLayerChecked& checked, std::stop_token cancelled) {
   const std::vector<ImageRecord> records = catalog_.AllRecords();
-  std::map<std::string, std::vector<const ImageRecord*>> images;  // by diff ID
+  // An adaptation is made of what lies below it, so that comes first.
+  struct Checked {
+    std::string id;
+    size_t height = 0;  // 0 but for adaptations
+    std::vector<const ImageRecord*> images;
+  };
+  std::map<std::string, Checked> all;
   for (const ImageRecord& record : records) {
-    for (const std::string& diff_id : std::set<std::string>(record.diff_ids.begin(), record.diff_ids.end())) {
-      images[diff_id].push_back(&record);
+    const std::set<std::string> diff_ids(record.diff_ids.begin(), record.diff_ids.end());
+    for (size_t i = 0; i < record.layers.size(); ++i) {
+      Checked& layer = all[record.layers[i]];
+      layer.id = record.layers[i];
+      if (!diff_ids.contains(layer.id)) layer.height = i;
+      if (layer.images.empty() || layer.images.back() != &record) layer.images.push_back(&record);
     }
   }
-  for (const auto& [diff_id, having] : images) {
-    // Removed meanwhile.
-    if (!layers_.Need(diff_id)) continue;
-    auto layer = CheckOne(diff_id, having, repair, cancelled);
-    layers_.Unneed(diff_id);
-    RETURN_IF_ERROR(layers_.RemoveUnneeded());
-    if (!layer.ok()) return std::move(layer).error().Wrap("check layer " + diff_id);
-    layer->diff_id = diff_id;
-    for (const ImageRecord* record : having) {
-      layer->images.push_back(record->image.tags.empty() ? record->image.id : record->image.tags.front());
-    }
-    checked(*layer);
-  }
+  std::vector<Checked> sorted;
+  for (auto& [id, layer] : all) sorted.push_back(std::move(layer));
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Checked& a, const Checked& b) { return a.height < b.height; });
+  for (const Checked& layer : sorted)
+    RETURN_IF_ERROR(CheckForImages(layer.id, layer.height, layer.images, repair, checked, cancelled));
   return base::Ok();
+}
+
+Status DiskStore::CheckForImages(const std::string& id, size_t height, const std::vector<const ImageRecord*>& images,
+                                 bool repair, const OnLayerChecked& checked, const std::stop_token& stop) {
+  const auto& all = images.front()->layers;
+  const std::vector<std::string> chain(all.begin(), all.begin() + static_cast<ptrdiff_t>(height > 0 ? height + 1 : 0));
+  // What is removed meanwhile is not checked.
+  std::vector<std::string> needed;
+  bool there = layers_.Need(id);
+  if (there) needed.push_back(id);
+  for (const std::string& below : chain) {
+    there = there && layers_.Need(below);
+    if (there) needed.push_back(below);
+  }
+  const auto check = [&]() -> Status {
+    if (!there) return base::Ok();
+    UnpackAnew anew;
+    if (repair && height > 0) {
+      anew = [&](const std::string& directory) {
+        return AdaptAnew(layers_, chain, directory, stop).Wrap("make it anew");
+      };
+    } else if (repair) {
+      anew = [&](const std::string& directory) {
+        return UnpackAgain(id, images, directory, stop).Wrap("pull it again");
+      };
+    }
+    ASSIGN_OR_RETURN(CheckedLayer layer, CheckOne(id, anew, stop));
+    layer.diff_id = height > 0 ? chain[height - 1] : id;
+    layer.adaptation = height > 0;
+    for (const ImageRecord* record : images) {
+      layer.images.push_back(record->image.tags.empty() ? record->image.id : record->image.tags.front());
+    }
+    checked(layer);
+    return base::Ok();
+  };
+  const Status status = check();
+  for (const std::string& layer : needed) layers_.Unneed(layer);
+  RETURN_IF_ERROR(layers_.RemoveUnneeded());
+  return Status(status).Wrap("check layer " + id);
 }
 
 }  // namespace

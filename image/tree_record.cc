@@ -29,6 +29,7 @@ using base::Status;
 using base::UniqueFd;
 
 constexpr std::string_view kHeader = "cri-nspawn tree 1";
+// Followed by a space and where the implied paths begin.
 constexpr std::string_view kEnd = "end";
 constexpr size_t kBufferBytes = size_t{64} << 10;
 constexpr size_t kReadBytes = size_t{256} << 10;
@@ -36,6 +37,9 @@ constexpr uint64_t kBlock = 4096;
 // Four million files, which a layer may have, with long names.
 constexpr size_t kMostRecordBytes = size_t{2} << 30;
 constexpr size_t kMostDepth = 600;
+// Of implied paths, which are held in memory: one long name of an archive may imply hundreds.
+constexpr size_t kMostImpliedBytes = size_t{64} << 20;
+constexpr size_t kMostEndBytes = 32;
 
 std::string Digits(char kind, XXH64_hash_t hash) {
   std::array<char, 20> text{};
@@ -94,30 +98,12 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-struct SplitPath {
-  std::string parent;
-  std::string base;
-};
-
-SplitPath SplitOff(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return {"", path};
-  return {path.substr(0, slash), path.substr(slash + 1)};
-}
-
-std::string Join(const std::string& directory, const std::string& name) {
-  return directory.empty() ? name : directory + "/" + name;
-}
-
-// A directory below `root`, no part of whose path is a symbolic link.
-UniqueFd OpenBelow(int root, const std::string& path) {
-  UniqueFd at(::openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (path.empty()) return at;
-  for (const std::string_view part : base::Split(path, '/')) {
-    if (!at) break;
-    at.reset(::openat(at.get(), std::string(part).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  }
-  return at;
+Result<std::string> ReadLinkAt(int directory, const std::string& name, const struct stat& info) {
+  std::string target(static_cast<size_t>(info.st_size) + 1, '\0');
+  const ssize_t length = ::readlinkat(directory, name.c_str(), target.data(), target.size());
+  if (length < 0) return ErrnoError("read the link " + Quoted(name));
+  target.resize(static_cast<size_t>(length));
+  return target;
 }
 
 // What lies beneath a directory.
@@ -125,13 +111,6 @@ void EraseBeneath(TreeRecord& record, const std::string& path) {
   const std::string prefix = path + "/";
   auto at = record.lower_bound(prefix);
   while (at != record.end() && at->first.starts_with(prefix)) at = record.erase(at);
-}
-
-bool LiesInAny(const std::string& path, const std::set<std::string>& directories) {
-  for (size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0; slash = path.rfind('/', slash - 1)) {
-    if (directories.contains(path.substr(0, slash))) return true;
-  }
-  return false;
 }
 
 // The fields of one line of a record.
@@ -173,11 +152,12 @@ std::string TextOf(std::string_view word) {
 }
 
 // One entry; false for one that no recorder writes.
-bool Apply(std::string_view line, TreeRecord& record) {
+bool Apply(std::string_view line, size_t order, TreeRecord& record) {
   Fields fields(line);
   const std::string_view kind = fields.Word();
   if (kind == "e") {
     auto entry = std::make_shared<RecordedEntry>();
+    entry->order = order;
     entry->mode = fields.Number<uint32_t>(8);
     entry->uid = fields.Number<uint32_t>(10);
     entry->gid = fields.Number<uint32_t>(10);
@@ -206,6 +186,7 @@ bool Apply(std::string_view line, TreeRecord& record) {
     record[path] = std::move(entry);
     return true;
   }
+  if (kind == "i" || kind == "w") return true;
   if (kind == "t" || kind == "x") {
     timespec modified{};
     std::string xattrs;
@@ -322,10 +303,7 @@ class Comparison {
       return base::Ok();
     }
     if (S_ISLNK(info.st_mode)) {
-      std::string target(static_cast<size_t>(info.st_size) + 1, '\0');
-      const ssize_t length = ::readlinkat(directory, name.c_str(), target.data(), target.size());
-      if (length < 0) return ErrnoError("read the link " + Quoted(path));
-      target.resize(static_cast<size_t>(length));
+      ASSIGN_OR_RETURN(const std::string target, ReadLinkAt(directory, name, info));
       if (ChecksumOfText(target) != entry.content) Differ(path, "points elsewhere");
       return base::Ok();
     }
@@ -443,18 +421,40 @@ Result<std::string> ChecksumOfXattrs(const std::string& path) {
   return ChecksumOfText(all);
 }
 
+Result<RecordedEntry> EntryOf(int directory, const std::string& name) {
+  struct stat info {};
+  if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoError("stat " + Quoted(name));
+  RecordedEntry entry{.mode = info.st_mode, .uid = info.st_uid, .gid = info.st_gid, .modified = info.st_mtim};
+  if (S_ISLNK(info.st_mode)) {
+    entry.mode = S_IFLNK;
+    ASSIGN_OR_RETURN(const std::string target, ReadLinkAt(directory, name, info));
+    entry.content = ChecksumOfText(target);
+  } else if (S_ISREG(info.st_mode)) {
+    const UniqueFd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file) return ErrnoError("open " + Quoted(name));
+    entry.size = static_cast<uint64_t>(info.st_size);
+    // Either form will do; this one does not read holes.
+    ASSIGN_OR_RETURN(entry.content, ChecksumOfFile(file.get(), info.st_blocks * 512 < info.st_size));
+  } else {
+    entry.device = info.st_rdev;
+  }
+  ASSIGN_OR_RETURN(entry.xattrs, ChecksumOfXattrs(PathOf(directory, name)));
+  return entry;
+}
+
 Result<std::unique_ptr<TreeRecorder>> TreeRecorder::Create(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return ErrnoError("create " + path);
   std::unique_ptr<TreeRecorder> recorder(new TreeRecorder(std::move(fd), path));
-  recorder->buffer_.append(kHeader).append(1, '\0');
+  recorder->Write(kHeader, "");
   // Unless the archive says otherwise.
-  recorder->Add("", {.mode = S_IFDIR | 0755});
+  recorder->AddImplied("");
   return recorder;
 }
 
 void TreeRecorder::Write(std::string_view head, const std::string& path) {
   buffer_.append(head).append(path).append(1, '\0');
+  written_ += head.size() + path.size() + 1;
   if (buffer_.size() < kBufferBytes) return;
   if (status_.ok()) status_ = base::WriteAll(fd_.get(), buffer_);
   buffer_.clear();
@@ -469,6 +469,25 @@ void TreeRecorder::Add(const std::string& path, const RecordedEntry& entry) {
       static_cast<int64_t>(modified.tv_sec), modified.tv_nsec, entry.content.empty() ? "-" : entry.content.c_str(),
       entry.xattrs.empty() ? "-" : entry.xattrs.c_str());
   Write({head.data(), static_cast<size_t>(length)}, path);
+  SetOwn(path);
+}
+
+void TreeRecorder::Remember(std::set<std::string>& paths, const std::string& path) {
+  if (implied_bytes_ > kMostImpliedBytes || !paths.insert(path).second) return;
+  implied_bytes_ += path.size();
+  if (implied_bytes_ > kMostImpliedBytes && status_.ok()) {
+    status_ = Error(Code::kResourceExhausted, "too many directories have no entry of their own");
+  }
+}
+
+void TreeRecorder::AddImplied(const std::string& path) {
+  Add(path, {.mode = S_IFDIR | 0755});
+  Remember(implied_.directories, path);
+}
+
+void TreeRecorder::AddWhiteout(const std::string& directory, const std::string& path) {
+  Add(path, {.mode = S_IFCHR});
+  Remember(implied_.with_whiteouts, directory);
 }
 
 void TreeRecorder::AddLink(const std::string& path, const std::string& target) {
@@ -484,10 +503,53 @@ void TreeRecorder::SetXattrs(const std::string& path, const std::string& checksu
 }
 
 Status TreeRecorder::Finish() {
-  buffer_.append(kEnd).append(1, '\0');
+  const uint64_t implied = written_;
+  for (const std::string& path : implied_.directories) Write("i ", path);
+  for (const std::string& path : implied_.with_whiteouts) Write("w ", path);
+  Write(kEnd, " " + std::to_string(implied));
   if (status_.ok()) status_ = base::WriteAll(fd_.get(), buffer_);
   buffer_.clear();
   return std::move(status_).Wrap("record the layer in " + path_);
+}
+
+namespace {
+
+// Where the implied paths begin, or nothing for a line that is no end; an earlier version wrote no number.
+std::optional<std::optional<uint64_t>> ParseEnd(std::string_view line) {
+  if (line == kEnd) return std::optional<uint64_t>();
+  if (!line.starts_with(kEnd) || line.substr(kEnd.size(), 1) != " ") return std::nullopt;
+  const std::string number = std::string(line.substr(kEnd.size() + 1)) + " ";
+  Fields fields(number);
+  const auto begin = fields.Number<uint64_t>(10);
+  if (!fields.good()) return std::nullopt;
+  return begin;
+}
+
+}  // namespace
+
+Result<ImpliedPaths> LoadImpliedPaths(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return ErrnoError("open " + path);
+  const Error broken(Code::kDataLoss, path + " is no whole record of a layer");
+  const off_t size = info.st_size;
+  const off_t last = std::max<off_t>(0, size - static_cast<off_t>(kMostEndBytes));
+  if (::lseek(fd.get(), last, SEEK_SET) != last) return ErrnoError("read " + path);
+  ASSIGN_OR_RETURN(std::string text, base::ReadAll(fd.get(), kMostEndBytes, path));
+  if (text.empty() || text.back() != '\0') return broken;
+  text.pop_back();
+  const auto begin = ParseEnd(std::string_view(text).substr(text.rfind('\0') + 1));
+  if (!begin.has_value()) return broken;
+  ImpliedPaths implied;
+  if (!begin->has_value()) return implied;
+  const auto from = static_cast<off_t>(**begin);
+  if (from < 0 || from > size || ::lseek(fd.get(), from, SEEK_SET) != from) return broken;
+  ASSIGN_OR_RETURN(text, base::ReadAll(fd.get(), 2 * kMostImpliedBytes, path));
+  for (const std::string_view line : base::Split(text, '\0')) {
+    if (line.starts_with("i ")) implied.directories.emplace(line.substr(2));
+    if (line.starts_with("w ")) implied.with_whiteouts.emplace(line.substr(2));
+  }
+  return implied;
 }
 
 Result<TreeRecord> LoadTreeRecord(const std::string& path) {
@@ -495,18 +557,18 @@ Result<TreeRecord> LoadTreeRecord(const std::string& path) {
   const Error broken(Code::kDataLoss, path + " is no whole record of a layer");
   TreeRecord record;
   std::string_view rest = text;
-  bool first = true;
+  size_t lines = 0;
   while (true) {
     const size_t end = rest.find('\0');
     if (end == std::string_view::npos) return broken;
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end + 1);
-    if (first ? line != kHeader : line == kEnd) {
+    const bool first = lines++ == 0;
+    if (first ? line != kHeader : ParseEnd(line).has_value()) {
       if (first || !rest.empty()) return broken;
       return record;
     }
-    if (!first && !Apply(line, record)) return broken;
-    first = false;
+    if (!first && !Apply(line, lines, record)) return broken;
   }
 }
 

@@ -2,7 +2,8 @@
 // whether the tree still is what was pulled.
 //
 // A record is a sequence of NUL-terminated entries in the order in which the tree was made; a later entry of a path
-// replaces an earlier one. It is written by us, but every name in it comes from an image.
+// replaces an earlier one. At its end, where they are found without reading the rest, are the paths whose meaning
+// depends on the layers below (ImpliedPaths). It is written by us, but every name in it comes from an image.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -69,6 +71,20 @@ struct RecordedEntry {
   dev_t device = 0;                       // of device nodes
   std::string content = {};               // checksum, of regular files and of symbolic links' targets
   std::string xattrs = {};                // checksum, or empty
+  // Of those of one record as read back: the later in the archive, the higher.
+  size_t order = 0;
+};
+
+// What is on disk at `name` in an open directory.
+base::Result<RecordedEntry> EntryOf(int directory, const std::string& name);
+
+// What a layer says without an entry of its own: how it comes out depends on what lies below the layer.
+struct ImpliedPaths {
+  // Directories that the layer has something in, but no entry for: what is below decides on them. "" is the root.
+  // Some may be gone again, or something else.
+  std::set<std::string> directories;
+  // Directories with whiteouts in them.
+  std::set<std::string> with_whiteouts;
 };
 
 // Paths are relative to the layer's root, "" is the root itself; none may go through a symbolic link. Not thread-safe.
@@ -79,6 +95,11 @@ class TreeRecorder {
 
   // What is at `path` now. Anything but a directory takes the place of whatever was there, with all beneath it.
   void Add(const std::string& path, const RecordedEntry& entry);
+  // A directory with mode 0755 that was made for what is in it.
+  void AddImplied(const std::string& path);
+  // The directory at `path` is the layer's own in spite of that: it hides what is below.
+  void SetOwn(const std::string& path) { implied_.directories.erase(path); }
+  void AddWhiteout(const std::string& directory, const std::string& path);
   // `path` is another name of `target`.
   void AddLink(const std::string& path, const std::string& target);
   // What changed of what is there.
@@ -91,10 +112,14 @@ class TreeRecorder {
  private:
   TreeRecorder(base::UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   void Write(std::string_view head, const std::string& path);
+  void Remember(std::set<std::string>& paths, const std::string& path);
 
   const base::UniqueFd fd_;
   const std::string path_;
   std::string buffer_;
+  uint64_t written_ = 0;  // bytes, those in the buffer included
+  ImpliedPaths implied_;
+  size_t implied_bytes_ = 0;
   base::Status status_;
 };
 
@@ -103,6 +128,8 @@ using TreeRecord = std::map<std::string, std::shared_ptr<RecordedEntry>>;
 
 // kNotFound when there is none, kDataLoss when it is not whole.
 base::Result<TreeRecord> LoadTreeRecord(const std::string& path);
+// The end of a record alone. A record of an earlier version has none of them.
+base::Result<ImpliedPaths> LoadImpliedPaths(const std::string& path);
 
 struct TreeDifference {
   std::string path;

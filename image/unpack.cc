@@ -45,10 +45,6 @@ uint64_t Blocks(uint64_t bytes) {
   return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
 }
 
-bool IsWhiteout(const struct stat& info) {
-  return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
-}
-
 // libarchive converts names to the locale's character set. In the C locale it gives them as they are in the archive.
 class ScopedCLocale {
  public:
@@ -266,7 +262,7 @@ Status TreeWriter::MakeParents(const std::string& path) {
           ::fchmodat(parent.get(), base.c_str(), 0755, 0) != 0) {
         return ErrnoError("make directory " + Quoted(part));
       }
-      RETURN_IF_ERROR(Record(parent, base, {.mode = S_IFDIR | 0755}));
+      if (recorder_ != nullptr) recorder_->AddImplied(RecordedPath(parent, base));
     } else if (errno != EEXIST) {
       return ErrnoError("make directory " + Quoted(part));
     } else {
@@ -391,11 +387,14 @@ Status TreeWriter::WriteWhiteout(const UniqueFd& parent, const Name& name) {
     if (S_ISDIR(info.st_mode) && ::lsetxattr(PathOf(parent.get(), hidden).c_str(), kOpaqueAttribute, "y", 1, 0) != 0) {
       return ErrnoError("mark as opaque");
     }
-    return S_ISDIR(info.st_mode) ? RecordXattrs(parent, hidden) : base::Ok();
+    if (!S_ISDIR(info.st_mode) || recorder_ == nullptr) return base::Ok();
+    recorder_->SetOwn(RecordedPath(parent, hidden));
+    return RecordXattrs(parent, hidden);
   }
   if (::mknodat(parent.get(), hidden.c_str(), S_IFCHR, makedev(0, 0)) != 0) return ErrnoError("make a whiteout");
   ++size_.inodes;
-  return Record(parent, hidden, {.mode = S_IFCHR});
+  if (recorder_ != nullptr) recorder_->AddWhiteout(RecordedPath(parent, "."), RecordedPath(parent, hidden));
+  return base::Ok();
 }
 
 Status TreeWriter::WriteHardLink(const UniqueFd& parent, const Name& name, std::string_view target) {

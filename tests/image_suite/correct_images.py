@@ -18,7 +18,7 @@ SPREAD = [(at << 20, bytes([65 + at]) * 512) for at in range(30)]
 
 
 def layer(*entries):
-    """With an entry for the root, which otherwise has the time of its unpacking."""
+    """With an entry for the root, whose time is otherwise that of its unpacking."""
     return tar(directory("./"), *entries)
 
 
@@ -155,7 +155,47 @@ def steering_attributes():
 
 
 def implied_folders():
-    return [tar(entry("never/named/file"))]
+    """Directories that a layer has something in, but no entry for, are those of the layers below, with all they have."""
+    return [layer(
+        directory("shared", mode=0o1777, gid=50, time=(1_500_000_000, 5)), directory("shared/inner", mode=0o700, uid=8, gid=9),
+        entry("shared/inner/old", data=b"1"), directory("attributes", xattrs=[("user.text", b"plain")]), entry("attributes/old"),
+        directory("cleared", mode=0o711), entry("cleared/old", data=b"2"), directory("gone"), entry("gone/old")),
+        layer(entry("shared/inner/deeper", data=b"3"), entry("attributes/new"), opaque("cleared"), entry("cleared/new", data=b"4"),
+            whiteout("shared/inner/old"), whiteout("gone/old")),
+        layer(directory("shared", mode=0o755, time=(1_600_000_000, 6)), entry("shared/inner/latest", data=b"5"))]
+
+
+def lower_links():
+    """What is below a name that is a link in a lower layer goes to where the link points, never out of the root."""
+    return [layer(
+        directory("usr"), directory("usr/lib", mode=0o711, uid=3), entry("usr/lib/old", data=b"1"), entry("usr/lib/gone", data=b"2"),
+        directory("usr/lib/sub", mode=0o700), entry("usr/lib/sub/old", data=b"3"), symlink("lib", "usr/lib"),
+        symlink("lib64", "/usr/./lib"), symlink("chain", "usr/../lib64"), symlink("up", "../../../../usr"),
+        directory("var"), directory("var/run-target", mode=0o1777), symlink("var/run", "../var/run-target"),
+        symlink("replaced", "usr"), symlink("deleted", "usr"), symlink("link-link", "lib"), symlink("usr/lib/inner", "../../var")),
+        layer(entry("lib/one", data=b"4", mode=0o4755), hard_link("lib/same", "lib/one"), entry("lib64/two", data=b"5"),
+            entry("chain/three", data=b"6"), whiteout("lib/gone"), whiteout("lib/never-was"), entry("up/four", data=b"7"),
+            entry("var/run/pid", data=b"8"), entry("lib/sub/new", data=b"9"), directory("lib/own", mode=0o500),
+            entry("lib/own/file", data=b"10"), symlink("lib/link", "one"), entry("lib/pipe", FIFO, mode=0o600),
+            directory("replaced", mode=0o750), entry("replaced/file", data=b"11"), whiteout("deleted"), directory("deleted"), entry("deleted/file", data=b"12"),
+            entry("link-link/five", data=b"13"), entry("lib/inner/six", data=b"14")),
+        layer(entry("lib/one", data=b"15"), whiteout("lib/two"), entry("lib64/sub/last", data=b"16"))]
+
+
+def needless_whiteouts():
+    """In directories that no lower layer has."""
+    return [layer(directory("first"), whiteout("first/never"), whiteout("never")),
+            layer(directory("second", mode=0o700), entry("second/file"), whiteout("second/never"), directory("second/inner"),
+                whiteout("second/inner/never"))]
+
+
+def root_of_a_lower_layer():
+    return [tar(directory("./", mode=0o711, uid=12, gid=34, time=(1_400_000_000, 7), xattrs=[("user.root", b"x")]), entry("lower")),
+            tar(entry("upper"))]
+
+
+def opaque_root():
+    return [layer(entry("old"), directory("folder"), entry("folder/old")), tar(directory("./", mode=0o751), opaque(""), entry("new"))]
 
 
 def all_of_it():
@@ -164,7 +204,8 @@ def all_of_it():
 
 LAYERS = {function.__name__.replace("_", "-"): function for function in (
     kinds_of_files, hard_links, whiteouts, opaque_directories, replacements, sparse_files, attributes, names, times, owners,
-    unusual_order, empty_layers, all_of_it, for_gnu_tar, steering_attributes, implied_folders)}
+    unusual_order, empty_layers, all_of_it, for_gnu_tar, steering_attributes, implied_folders, lower_links,
+    needless_whiteouts, root_of_a_lower_layer, opaque_root)}
 
 # The same layers in every form that a registry may have them.
 FORMS = {

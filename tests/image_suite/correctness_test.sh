@@ -93,27 +93,50 @@ test_attributes_that_steer_overlayfs_are_not_taken() {
   crictl rmi "$image"
 }
 
-test_folders_that_no_entry_names_belong_to_root() {
-  local image=$suite_registry/implied-folders/oci-gzip tree
-  reset_registry
-  crictl pull "$image"
-  tree=$(tree_of "$image")
-  contains "$tree" '^never directory 0755 0:0 '
-  contains "$tree" '^never/named directory 0755 0:0 '
-  crictl rmi "$image"
+test_folders_that_no_entry_names_are_those_below() {
+  like_umoci implied-folders
 }
 
-# umoci writes through the link of the lower layer; over overlayfs, as with containerd and Docker, layers do not know each other.
-test_a_folder_of_an_upper_layer_replaces_a_link_of_a_lower_one() {
+test_what_is_below_a_link_of_a_lower_layer_goes_where_it_points() {
+  local before
+  before=$(ls -la --full-time /etc)
+  like_umoci lower-links
+  equals "$before" "$(ls -la --full-time /etc)" 'the host'
+}
+
+test_a_link_of_a_lower_layer_does_not_lead_out() {
   local image=$suite_registry/lower-link tree before
   reset_registry
   before=$(ls -la --full-time /etc)
   crictl pull "$image"
   tree=$(tree_of "$image")
-  contains "$tree" '^out directory '
-  contains "$tree" '^out/escaped file '
-  contains "$tree" '^up/escaped file '
+  contains "$tree" '^out symlink .* to=/etc '
+  contains "$tree" '^up symlink '
+  contains "$tree" '^etc/escaped file '
   equals "$before" "$(ls -la --full-time /etc)" 'the host'
+  crictl rmi "$image"
+}
+
+test_whiteouts_of_nothing_are_not_seen() {
+  like_umoci needless-whiteouts
+}
+
+test_an_opaque_root_hides_all_layers_below() {
+  like_umoci opaque-root
+}
+
+# The time of a root that the topmost layer has no entry for is that of unpacking.
+test_the_root_is_that_of_the_topmost_layer_that_has_one() {
+  local image=$suite_registry/root-of-a-lower-layer/oci-gzip root='^\. directory 0711 12:34 .* xattrs=user.root=78$' pod_id id
+  reset_registry
+  crictl pull "$image"
+  contains "$(tree_of "$image")" "$root"
+  # And so is that of a container, which is of its writable layer.
+  python3 correct_images.py root-of-a-lower-layer "$scratch/layout"
+  pod_id=$(pod rooted)
+  id=$(created rooted "$pod_id" main '.image.image = $ARGS.positional[0] | .command = ["/none"]' "$image")
+  contains "$(python3 trees.py "$(crictl inspect "$id" | jq -r .info.writableLayer)")" "$root"
+  crictl rmp -f "$pod_id"
   crictl rmi "$image"
 }
 
