@@ -88,7 +88,14 @@ class HostsFile {
     if (server.empty() && listed) return hosts;
     ASSIGN_OR_RETURN(RegistryHost upstream, ReadHost(server.empty() ? ApiHost(domain_) : server, root));
     upstream.upstream = true;
-    hosts.push_back(std::move(upstream));
+    // Nor is it when "server" names it as well: what has failed there once is not tried a second time.
+    for (RegistryHost& host : hosts) {
+      if (host.url.ToString() != upstream.url.ToString()) continue;
+      host.upstream = true;
+      upstream.resolves = upstream.resolves && !host.resolves;
+      upstream.pulls = upstream.pulls && !host.pulls;
+    }
+    if (upstream.resolves || upstream.pulls) hosts.push_back(std::move(upstream));
     return hosts;
   }
 

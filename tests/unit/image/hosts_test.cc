@@ -80,6 +80,39 @@ TEST_F(Hosts, ARegistryListedAsAHostIsNotAskedAgainOverHttps) {
   EXPECT_TRUE(hosts[0].upstream);
 }
 
+TEST_F(Hosts, AServerThatIsListedAsAHostIsAskedOnce) {
+  Write("r.example/hosts.toml", R"(
+server = "https://r.example"
+[host."https://mirror.example"]
+[host."https://r.example"]
+  skip_verify = true
+)");
+  auto hosts = Load("r.example");
+  EXPECT_THAT(Urls(hosts), ElementsAre("https://mirror.example/v2", "https://r.example/v2"));
+  EXPECT_TRUE(hosts[1].tls.skip_verify);
+  EXPECT_TRUE(hosts[1].upstream);
+
+  // Under another name than the references have, it is the registry all the same.
+  Write("docker.io/hosts.toml", "server = \"https://own.example\"\n[host.\"own.example\"]\n");
+  hosts = Load("docker.io");
+  EXPECT_THAT(Urls(hosts), ElementsAre("https://own.example/v2"));
+  EXPECT_TRUE(hosts[0].upstream);
+
+  // What the host may not be asked for is left to the server.
+  Write("r.example/hosts.toml",
+        "server = \"https://r.example\"\n[host.\"https://r.example\"]\n  capabilities = [\"pull\"]\n");
+  hosts = Load("r.example");
+  EXPECT_THAT(Urls(hosts), ElementsAre("https://r.example/v2", "https://r.example/v2"));
+  EXPECT_FALSE(hosts[0].resolves);
+  EXPECT_TRUE(hosts[1].resolves);
+  EXPECT_FALSE(hosts[1].pulls);
+
+  // Another path is another registry.
+  Write("r.example/hosts.toml",
+        "server = \"https://r.example\"\n[host.\"https://r.example/v2/cache\"]\n  override_path = true\n");
+  EXPECT_THAT(Urls(Load("r.example")), ElementsAre("https://r.example/v2/cache", "https://r.example/v2"));
+}
+
 TEST_F(Hosts, DefaultIsForHostsWithoutADirectory) {
   Write("_default/hosts.toml", "[host.\"https://mirror.example\"]\n");
   Write("own.example/hosts.toml", "server = \"http://own.example\"\n");
