@@ -1,5 +1,6 @@
 #include "image/http.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -38,12 +39,24 @@ std::optional<std::string> UrlPart(CURLU* url, CURLUPart part, unsigned flags = 
   return out;
 }
 
+// Without the port; an IPv6 address in brackets.
+std::string HostOf(const Url& url) {
+  const size_t bracket = url.authority.find_last_of(']');
+  return url.authority.substr(0, bracket == std::string::npos ? url.authority.find(':') : bracket + 1);
+}
+
 // Go's rule, which users of registries know: a proxy of the environment is not for this machine itself.
 bool IsLoopback(const Url& url) {
-  std::string host = url.authority.substr(0, url.authority.find_last_of(']') == std::string::npos
-                                                 ? url.authority.find(':')
-                                                 : url.authority.find_last_of(']') + 1);
+  const std::string host = HostOf(url);
   return host == "localhost" || host.starts_with("127.") || host == "[::1]";
+}
+
+// libcurl takes the variables of a proxy (https_proxy, no_proxy …) in either case, but this one only in lower case: a
+// CGI program gets HTTP_PROXY from its client.
+const char* HttpProxy() {
+  const char* lower = std::getenv("http_proxy");  // NOLINT(concurrency-mt-unsafe): nothing changes the environment
+  if (lower != nullptr && *lower != '\0') return lower;
+  return std::getenv("HTTP_PROXY");  // NOLINT(concurrency-mt-unsafe)
 }
 
 // What the callbacks of one transfer share. They run in the thread that performs it.
@@ -105,6 +118,22 @@ bool IsLinkLocal(const sockaddr& address) {
   if (address.sa_family != AF_INET6) return false;
   const in6_addr& ip = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
   return IN6_IS_ADDR_LINKLOCAL(&ip) || (IN6_IS_ADDR_V4MAPPED(&ip) && ip.s6_addr[12] == 0xA9 && ip.s6_addr[13] == 0xFE);
+}
+
+// By its own words; a proxy would be asked to connect there.
+bool NamesLinkLocal(const Url& url) {
+  std::string host = HostOf(url);
+  sockaddr_in v4{AF_INET, 0, {}, {}};
+  if (::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) return IsLinkLocal(reinterpret_cast<sockaddr&>(v4));
+  if (host.size() < 2 || host.front() != '[') return false;
+  host = host.substr(1, host.size() - 2);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  return ::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1 && IsLinkLocal(reinterpret_cast<sockaddr&>(v6));
+}
+
+Error LinkLocalError() {
+  return {Code::kPermissionDenied, "it leads to a link-local address, which a registry may not send us to"};
 }
 
 // Sees the address that is connected to, whatever name led to it.
@@ -213,7 +242,11 @@ class HttpClient::Session {
     const auto connect = std::min<std::chrono::milliseconds>(idle_timeout, std::chrono::seconds(30));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(request.total_timeout.count()));
-    if (IsLoopback(request.url)) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (IsLoopback(request.url)) {
+      curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    } else if (request.url.scheme == "http") {
+      if (const char* proxy = HttpProxy(); proxy != nullptr) curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    }
     if (request.form.has_value()) {
       curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form->size()));
       curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request.form->c_str());
@@ -267,9 +300,7 @@ class HttpClient::Session {
     // The end of a long error page was left out on purpose.
     if (outcome == CURLE_WRITE_ERROR && transfer.response.status / 100 != 2) return std::move(transfer.response);
     if (outcome == CURLE_OK) return std::move(transfer.response);
-    if (transfer.link_local) {
-      return Error(Code::kPermissionDenied, "it leads to a link-local address, which a registry may not send us to");
-    }
+    if (transfer.link_local) return LinkLocalError();
     if (outcome == CURLE_OPERATION_TIMEDOUT) {
       return Error(Code::kDeadlineExceeded,
                    base::Printable(*detail != '\0' ? detail : curl_easy_strerror(outcome), 300));
@@ -299,6 +330,7 @@ std::unique_ptr<HttpClient::Session> HttpClient::TakeSession() {
 
 base::Result<HttpResponse> HttpClient::Perform(const HttpRequest& request, const BodySink& sink,
                                                const std::stop_token& stop) {
+  if (request.refuse_link_local && NamesLinkLocal(request.url)) return LinkLocalError();
   auto session = TakeSession();
   if (!session->good()) return Error(Code::kResourceExhausted, "out of memory");
   auto result = session->Perform(request, sink, idle_timeout_, stop);

@@ -67,6 +67,8 @@ struct HttpResponse {
 // A server that sends less than this keeps a transfer open for ever, rather than serving it.
 inline constexpr uint64_t kLeastBytesPerSecond = 1024;
 
+// Connects through the proxies that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment name, in upper
+// or lower case, but to this machine itself without one.
 class HttpClient {
  public:
   // A transfer that receives nothing for `idle_timeout` fails, and so does one that goes on for longer with less than

@@ -795,6 +795,49 @@ TEST_F(Pull, MirrorsAreTriedInOrderAndTheRegistryLast) {
   EXPECT_FALSE(upstream.server().requests().empty());
 }
 
+// An environment variable that is set until the end of the scope.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
+  ~Variable() { ::unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+TEST_F(Pull, AProxyOfTheEnvironmentIsUsedButNotForThisMachine) {
+  TestRegistry registry;
+  registry.AllowPlainHttp(root_ + "/hosts");
+  const TestImage image = MakeImage({TwoFiles()});
+  registry.Push("app", "x", image);
+  // This machine by a name that does not say so.
+  const std::string other_name = "0.0.0.0" + registry.authority().substr(registry.authority().find(':'));
+  WriteHosts(other_name, "server = \"http://" + other_name + "\"\n");
+  TestServer proxy([&](const TestRequest& request) -> TestResponse {
+    if (!request.path.starts_with("http://" + other_name + "/v2/app/")) return {.status = 403};
+    if (request.path.ends_with("/manifests/x")) {
+      return {.headers = {{"Content-Type", image.manifest_type}}, .body = image.manifest};
+    }
+    return {.body = request.path.ends_with(image.config_digest) ? image.config : image.layers[0]};
+  });
+  const auto pull = [&](const std::string& name) {
+    const size_t by_proxy = proxy.requests().size();
+    const size_t direct = registry.server().requests().size();
+    const auto id = PullReference(name + "/app:x");
+    EXPECT_TRUE(id.ok() && store_->Remove(*id).ok());
+    return std::pair(proxy.requests().size() - by_proxy, registry.server().requests().size() - direct);
+  };
+  for (const char* name : {"HTTP_PROXY", "http_proxy"}) {
+    const Variable variable(name, "http://" + proxy.authority());
+    EXPECT_EQ(pull(other_name), std::pair(size_t{3}, size_t{0}));
+    EXPECT_EQ(pull(registry.authority()), std::pair(size_t{0}, size_t{3}));
+    const Variable none("NO_PROXY", "elsewhere.example,0.0.0.0");
+    EXPECT_EQ(pull(other_name), std::pair(size_t{0}, size_t{3}));
+  }
+}
+
 TEST_F(Pull, AMirrorWithABadCopyIsLeftForTheRegistry) {
   const TestImage image = MakeImage({TwoFiles()});
   TestRegistry mirror;

@@ -14,7 +14,7 @@ namespace image {
 
 struct TestRequest {
   std::string method;
-  std::string path;                            // without the query
+  std::string path;                            // without the query; what a proxy gets begins with "http://"
   std::string query;                           // after the '?'
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
