@@ -56,7 +56,8 @@ test_pods_serve_while_everything_else_is_away() {
   address=$(k get pods -l app=web -o json | jq -r '.items[0].status.podIP')
   systemctl stop "${services[@]/%/.service}"
   gone=$(on_node date +%s)
-  for name in "${services[@]}"; do equals inactive "$(systemctl show -P ActiveState "$name.service")" "$name"; done
+  # The scheduler's own way to end counts as a failure.
+  for name in "${services[@]}"; do contains "$(systemctl show -P ActiveState "$name.service")" '^(inactive|failed)$'; done
   on_node bash -c 'pgrep -x "kubelet|cri-nspawnd|kube-apiserver|etcd" && exit 1 || exit 0'
   for _ in 1 2 3 4 5 6; do
     contains "$(fetch "http://$service/")" 'doctype html'
