@@ -20,6 +20,7 @@
 #include "cri/server.h"
 #include "cri/stream_backend.h"
 #include "cri/streaming/server.h"
+#include "image/signature_policy.h"
 #include "nspawn/bus.h"
 
 namespace cri {
@@ -178,6 +179,12 @@ int main(int argc, char** argv) {
   if (!config.ok()) {
     std::cerr << "cri-nspawnd: " << config.error().message() << "\n";
     return 2;
+  }
+  if (const std::string& path = config->images.signature_policy; !path.empty()) {
+    if (const auto policy = image::SignaturePolicy::Load(path); !policy.ok()) {
+      std::cerr << "cri-nspawnd: " << policy.error().message() << "\n";
+      return 2;
+    }
   }
   if (check) return 0;
   if (remove_pods) {

@@ -1,19 +1,11 @@
 #include "image/credentials.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
+
+#include "image/base64.h"
 
 namespace image {
 namespace {
-
-std::string Base64(const std::string& text) {
-  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  out.resize(static_cast<size_t>(size));
-  return out;
-}
 
 // "https://index.docker.io/v1/" and "registry-1.docker.io" are "docker.io".
 std::string ServerName(std::string address) {
@@ -39,7 +31,7 @@ HostCredentials CredentialsFor(const Credentials& credentials, const std::string
   out.identity_token = credentials.identity_token;
   out.registry_token = credentials.registry_token;
   if (!credentials.username.empty() || !credentials.password.empty()) {
-    out.basic = Base64(credentials.username + ":" + credentials.password);
+    out.basic = EncodeBase64(credentials.username + ":" + credentials.password);
   } else {
     // Goes into a header as it is, so only the characters of base64 are taken.
     std::copy_if(credentials.auth.begin(), credentials.auth.end(), std::back_inserter(out.basic), [](char c) {

@@ -1,5 +1,9 @@
 #include "image/json.h"
 
+#include <set>
+
+#include "base/text.h"
+
 namespace image {
 namespace {
 
@@ -28,6 +32,17 @@ bool TooDeep(std::string_view text) {
   return false;
 }
 
+base::Result<Json> Parse(std::string_view text, std::string_view what, const Json::parser_callback_t& look) {
+  const auto bad = [&](std::string_view why) {
+    return base::Error(base::Code::kDataLoss, std::string(what) + " is " + std::string(why));
+  };
+  if (TooDeep(text)) return bad("nested too deep");
+  Json value = Json::parse(text, look, /*allow_exceptions=*/false);
+  if (value.is_discarded()) return bad("not valid JSON");
+  if (!value.is_object()) return bad("no JSON object");
+  return value;
+}
+
 const Json* MemberAt(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(key);
@@ -37,13 +52,27 @@ const Json* MemberAt(const Json& object, const char* key) {
 }  // namespace
 
 base::Result<Json> ParseObject(std::string_view text, std::string_view what) {
-  const auto bad = [&](std::string_view why) {
-    return base::Error(base::Code::kDataLoss, std::string(what) + " is " + std::string(why));
+  return Parse(text, what, nullptr);
+}
+
+base::Result<Json> ParseStrictObject(std::string_view text, std::string_view what) {
+  std::vector<std::set<std::string>> names;  // of the objects that are open, outermost first
+  std::string repeated;
+  const auto look = [&](int, Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::object_start) {
+      names.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      names.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      const auto& name = value.get_ref<const std::string&>();
+      if (!names.back().insert(name).second && repeated.empty()) repeated = base::Printable(name, 100);
+    }
+    return true;
   };
-  if (TooDeep(text)) return bad("nested too deep");
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return bad("not valid JSON");
-  if (!value.is_object()) return bad("no JSON object");
+  auto value = Parse(text, what, look);
+  if (value.ok() && !repeated.empty()) {
+    return base::Error(base::Code::kDataLoss, std::string(what) + " has \"" + repeated + "\" twice");
+  }
   return value;
 }
 

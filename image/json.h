@@ -21,6 +21,9 @@ constexpr size_t kMostDocumentBytes = size_t{4} << 20;
 // Parses one JSON object. kDataLoss, naming `what`, if it is none or is nested too deep.
 base::Result<Json> ParseObject(std::string_view text, std::string_view what);
 
+// The same, but refuses an object, at any depth, that has a member twice: other programs may take another one of them.
+base::Result<Json> ParseStrictObject(std::string_view text, std::string_view what);
+
 // Members of an object. A member that is missing, null or of another type counts as empty, as the Go programs that
 // write these documents leave members out.
 std::string StringAt(const Json& object, const char* key);

@@ -49,6 +49,7 @@ bool IsLayerType(std::string_view type) {
 base::Result<Descriptor> ReadDescriptor(const Json& object, const std::string& what) {
   Descriptor out;
   out.media_type = StringAt(object, "mediaType");
+  out.artifact_type = StringAt(object, "artifactType");
   out.digest = StringAt(object, "digest");
   if (!IsDigest(out.digest)) {
     return Broken(what + " has no valid sha256 or sha512 digest (\"" + base::Printable(out.digest, 100) + "\")");
@@ -138,6 +139,24 @@ base::Result<std::variant<Index, Manifest>> ParseManifest(std::string_view text,
   if (!has_layers) return Broken("the manifest is neither an image index nor an image manifest");
   ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(document));
   return std::variant<Index, Manifest>(std::move(manifest));
+}
+
+base::Result<Artifact> ParseArtifact(std::string_view text) {
+  ASSIGN_OR_RETURN(const Json document, ParseObject(text, "the manifest"));
+  const Json* layers = ArrayAt(document, "layers");
+  if (layers == nullptr) return Broken("the manifest has no layers");
+  Artifact artifact;
+  for (const Json& entry : *layers) {
+    ASSIGN_OR_RETURN(Descriptor layer, ReadDescriptor(entry, "a layer of the manifest"));
+    artifact.layers.push_back(std::move(layer));
+  }
+  artifact.annotations = StringMapAt(document, "annotations");
+  return artifact;
+}
+
+base::Result<Index> ParseReferrers(std::string_view text) {
+  ASSIGN_OR_RETURN(const Json document, ParseObject(text, "the index of referrers"));
+  return ReadIndex(document);
 }
 
 base::Result<ConfigDocument> ParseConfig(std::string_view text) {

@@ -25,6 +25,7 @@ std::string ToString(const Platform& platform);
 
 struct Descriptor {
   std::string media_type;
+  std::string artifact_type;  // of an artifact's manifest, in an index of referrers
   std::string digest;
   uint64_t size = 0;
   std::optional<Platform> platform;
@@ -42,6 +43,12 @@ struct Manifest {
   std::vector<Descriptor> layers;  // lowest first
 };
 
+// What a manifest holds that is no container image, such as a signature.
+struct Artifact {
+  std::vector<Descriptor> layers;
+  std::vector<std::pair<std::string, std::string>> annotations;
+};
+
 // What the configuration says beside the execution defaults.
 struct ConfigDocument {
   ImageConfig config;
@@ -56,6 +63,12 @@ extern const char kManifestTypes[];
 // itself says: a document that could be read as both is refused (the ambiguity of CVE-2021-41190), as is Docker's
 // schema 1 (kUnimplemented).
 base::Result<std::variant<Index, Manifest>> ParseManifest(std::string_view text, std::string_view content_type);
+
+// Reads a manifest whatever its layers are.
+base::Result<Artifact> ParseArtifact(std::string_view text);
+
+// Reads the index of the artifacts that refer to a manifest (the distribution specification's referrers API).
+base::Result<Index> ParseReferrers(std::string_view text);
 
 base::Result<ConfigDocument> ParseConfig(std::string_view text);
 

@@ -38,24 +38,6 @@ Error NoPlatform(const Index& index) {
                         (offered.empty() ? "" : "; the image is there for " + offered));
 }
 
-base::Result<std::string> FetchDocument(Source& source, const Descriptor& blob, const std::stop_token& stop) {
-  if (blob.size > kMostDocumentBytes) {
-    return Error(Code::kResourceExhausted, "longer than the " + std::to_string(kMostDocumentBytes) + " bytes allowed");
-  }
-  while (true) {
-    std::string content;
-    const Status fetched = source.FetchBlob(
-        blob,
-        [&](std::string_view bytes) {
-          content += bytes;
-          return base::Ok();
-        },
-        stop);
-    if (fetched.ok()) return content;
-    if (fetched.error().code() != Code::kAborted) return fetched.error();
-  }
-}
-
 // One layer of one pull.
 struct Work {
   const Descriptor* layer;
@@ -156,6 +138,25 @@ uint64_t ResolvedImage::size() const {
   return sum;
 }
 
+base::Result<std::string> FetchDocument(Source& source, const Descriptor& blob, size_t most,
+                                        const std::stop_token& stop) {
+  if (blob.size > most) {
+    return Error(Code::kResourceExhausted, "longer than the " + std::to_string(most) + " bytes allowed");
+  }
+  while (true) {
+    std::string content;
+    const Status fetched = source.FetchBlob(
+        blob,
+        [&](std::string_view bytes) {
+          content += bytes;
+          return base::Ok();
+        },
+        stop);
+    if (fetched.ok()) return content;
+    if (fetched.error().code() != Code::kAborted) return fetched.error();
+  }
+}
+
 Status CheckImage(const ResolvedImage& image) {
   if (image.config.diff_ids.size() != image.manifest.layers.size()) {
     return Error(Code::kDataLoss, "the manifest has " + std::to_string(image.manifest.layers.size()) +
@@ -176,6 +177,7 @@ base::Result<ResolvedImage> ResolveImage(Source& source, const std::string& dige
   for (int depth = 0;; ++depth) {
     auto document = ParseManifest(blob.content, blob.content_type);
     if (!document.ok()) return std::move(document).error().Wrap("manifest " + blob.digest);
+    image.documents.push_back(std::move(blob));
     if (auto* manifest = std::get_if<Manifest>(&*document); manifest != nullptr) {
       image.manifest = std::move(*manifest);
       break;
@@ -193,7 +195,7 @@ base::Result<ResolvedImage> ResolveImage(Source& source, const std::string& dige
                                         " bytes, but the index states " + std::to_string(wanted.size));
     }
   }
-  auto config = FetchDocument(source, image.manifest.config, stop);
+  auto config = FetchDocument(source, image.manifest.config, kMostDocumentBytes, stop);
   if (!config.ok()) return std::move(config).error().Wrap("configuration " + image.id());
   image.raw_config = *std::move(config);
   auto parsed = ParseConfig(image.raw_config);

@@ -17,6 +17,8 @@ namespace image {
 // An image of which everything but the layers' content is known.
 struct ResolvedImage {
   std::string digest;  // of the document that was asked for: the index if there is one. Empty for archives without one
+  // From that document down to the manifest of this platform: each names the next by its digest.
+  std::vector<ManifestBlob> documents;
   Manifest manifest;
   std::string raw_config;
   ConfigDocument config;
@@ -29,6 +31,10 @@ struct ResolvedImage {
 
 // Fetches what `digest_or_tag` names, down to the manifest for this machine's platform, and its configuration.
 base::Result<ResolvedImage> ResolveImage(Source& source, const std::string& digest_or_tag, const std::stop_token& stop);
+
+// A blob of at most `most` bytes as a text. kResourceExhausted for a larger one.
+base::Result<std::string> FetchDocument(Source& source, const Descriptor& blob, size_t most,
+                                        const std::stop_token& stop);
 
 // Checks that configuration and manifest belong together and that this machine runs the image.
 base::Status CheckImage(const ResolvedImage& image);

@@ -23,6 +23,7 @@ using base::Status;
 
 constexpr int kMostTries = 4;
 constexpr int kMostRedirects = 5;
+constexpr const char* kReferrersType = "application/vnd.oci.image.index.v1+json";
 constexpr size_t kMostTokenBytes = size_t{64} << 10;
 constexpr std::chrono::milliseconds kFirstPause{200};
 constexpr std::chrono::milliseconds kLongestPause{10'000};
@@ -198,7 +199,7 @@ base::Result<HttpResponse> Registry::Request(Host& host, const std::string& path
     if (!host.config.upstream) request.url.path += "?ns=" + Escape(reference_.domain);
     request.headers = headers;
     request.tls = host.config.tls;
-    if (path.starts_with("/manifests/")) request.total_timeout = kDocumentTimeout;
+    if (!path.starts_with("/blobs/")) request.total_timeout = kDocumentTimeout;
     std::string authorization;
     {
       const std::lock_guard lock(host.mutex);
@@ -314,23 +315,21 @@ base::Result<std::string> Registry::FetchToken(const Host& host, const std::map<
   return token;
 }
 
-base::Result<ManifestBlob> Registry::FetchManifestFrom(Host& host, const std::string& digest_or_tag,
+base::Result<HttpResponse> Registry::FetchDocumentFrom(Host& host, const std::string& path, const char* types,
+                                                       bool is_verified, std::string& content,
                                                        const std::stop_token& stop) {
-  const bool by_digest = IsDigest(digest_or_tag);
-  ManifestBlob manifest;
   const auto sink = [&](const HttpResponse&, std::string_view bytes) -> Status {
-    if (manifest.content.size() + bytes.size() > kMostDocumentBytes) {
+    if (content.size() + bytes.size() > kMostDocumentBytes) {
       return Error(Code::kResourceExhausted,
                    "the manifest is longer than the " + std::to_string(kMostDocumentBytes) + " bytes allowed");
     }
-    manifest.content += bytes;
+    content += bytes;
     return base::Ok();
   };
   Retries retries;
   while (true) {
-    manifest.content.clear();
-    auto response =
-        Request(host, "/manifests/" + digest_or_tag, {"Accept: " + std::string(kManifestTypes)}, by_digest, sink, stop);
+    content.clear();
+    auto response = Request(host, path, {"Accept: " + std::string(types)}, is_verified, sink, stop);
     const bool transient =
         response.ok() ? WorthRetrying(response->status) : response.error().code() == Code::kUnavailable;
     if (transient) {
@@ -339,15 +338,24 @@ base::Result<ManifestBlob> Registry::FetchManifestFrom(Host& host, const std::st
     }
     if (!response.ok()) return AsUnavailable(std::move(response).error());
     if (response->status != 200) return StatusError(*response);
-    manifest.content_type = response->Header("content-type");
-    const std::string stated = response->Header("docker-content-digest");
-    const std::string expected = by_digest ? digest_or_tag : IsDigest(stated) ? stated : Sha256(manifest.content);
-    BlobVerifier verifier(expected, manifest.content.size());
-    RETURN_IF_ERROR(verifier.Update(manifest.content));
-    RETURN_IF_ERROR(verifier.Finish().Wrap("the manifest"));
-    manifest.digest = expected;
-    return manifest;
+    return response;
   }
+}
+
+base::Result<ManifestBlob> Registry::FetchManifestFrom(Host& host, const std::string& digest_or_tag,
+                                                       const std::stop_token& stop) {
+  const bool by_digest = IsDigest(digest_or_tag);
+  ManifestBlob manifest;
+  ASSIGN_OR_RETURN(const HttpResponse response, FetchDocumentFrom(host, "/manifests/" + digest_or_tag, kManifestTypes,
+                                                                  by_digest, manifest.content, stop));
+  manifest.content_type = response.Header("content-type");
+  const std::string stated = response.Header("docker-content-digest");
+  const std::string expected = by_digest ? digest_or_tag : IsDigest(stated) ? stated : Sha256(manifest.content);
+  BlobVerifier verifier(expected, manifest.content.size());
+  RETURN_IF_ERROR(verifier.Update(manifest.content));
+  RETURN_IF_ERROR(verifier.Finish().Wrap("the manifest"));
+  manifest.digest = expected;
+  return manifest;
 }
 
 base::Result<ManifestBlob> Registry::FetchManifest(const std::string& digest_or_tag, std::stop_token stop) {
@@ -365,6 +373,27 @@ base::Result<ManifestBlob> Registry::FetchManifest(const std::string& digest_or_
   if (failure.has_value()) return *std::move(failure);
   return Error(Code::kFailedPrecondition,
                "hosts.toml names no host for " + reference_.domain + " with the capability this needs");
+}
+
+base::Result<Index> Registry::FetchReferrers(const std::string& digest, const std::stop_token& stop) {
+  for (const auto& host : hosts_) {
+    if (!host->config.resolves) continue;
+    std::string content;
+    const auto response = FetchDocumentFrom(*host, "/referrers/" + digest, kReferrersType, false, content, stop);
+    if (response.ok()) {
+      auto index = ParseReferrers(content);
+      if (index.ok() && !index->manifests.empty()) return index;
+    } else if (response.error().code() == Code::kCancelled) {
+      return response.error();
+    }
+    // A registry without this API may answer anything.
+  }
+  std::string tag = digest;
+  std::replace(tag.begin(), tag.end(), ':', '-');
+  auto index = FetchManifest(tag, stop);
+  if (index.ok()) return ParseReferrers(index->content);
+  if (index.error().code() == Code::kNotFound) return Index();
+  return std::move(index).error();
 }
 
 Status Registry::FetchBlobFrom(Host& host, const Descriptor& blob, BlobProgress& progress, const ByteSink& sink,

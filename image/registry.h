@@ -27,6 +27,9 @@ class Registry : public Source {
 
   base::Result<ManifestBlob> FetchManifest(const std::string& digest_or_tag, std::stop_token stop) override;
   base::Status FetchBlob(const Descriptor& blob, const ByteSink& sink, std::stop_token stop) override;
+  // What refers to the manifest with this digest: by the referrers API or, where the registry does not have that, by
+  // the tag that stands in for it. Of a long list the first page. Nobody vouches for what it says.
+  base::Result<Index> FetchReferrers(const std::string& digest, const std::stop_token& stop);
 
  private:
   struct Host;
@@ -41,6 +44,8 @@ class Registry : public Source {
                             const std::stop_token& stop);
   base::Result<std::string> FetchToken(const Host& host, const std::map<std::string, std::string>& challenge,
                                        const std::stop_token& stop);
+  base::Result<HttpResponse> FetchDocumentFrom(Host& host, const std::string& path, const char* types, bool is_verified,
+                                               std::string& content, const std::stop_token& stop);
   base::Result<ManifestBlob> FetchManifestFrom(Host& host, const std::string& digest_or_tag,
                                                const std::stop_token& stop);
   base::Status FetchBlobFrom(Host& host, const Descriptor& blob, BlobProgress& progress, const ByteSink& sink,

@@ -26,6 +26,8 @@
 #include "image/reference.h"
 #include "image/registry.h"
 #include "image/shared_pulls.h"
+#include "image/signature_check.h"
+#include "image/signature_policy.h"
 #include "image/tree_record.h"
 
 namespace image {
@@ -82,6 +84,9 @@ class DiskStore : public Store {
  private:
   Status Lock();
   std::shared_ptr<Slots> RegistrySlots(const std::string& domain);
+  // Resolves what the signature policy lets be pulled.
+  base::Result<ResolvedImage> ResolvePermitted(const Reference& reference, Registry& registry,
+                                               const std::stop_token& stop) const;
   base::Result<std::string> PullFrom(const Reference& reference, const Credentials& credentials,
                                      const std::stop_token& stop, PullObserver* observer);
   void Tell(PullObserver& observer, const ResolvedImage& image) const;
@@ -97,6 +102,7 @@ class DiskStore : public Store {
 
   const StoreOptions options_;
   const UnpackBounds bounds_;
+  std::optional<SignaturePolicy> policy_;
   base::UniqueFd lock_;
   Slots slots_;
   std::mutex registry_slots_mutex_;
@@ -118,6 +124,9 @@ Status DiskStore::Lock() {
 }
 
 Status DiskStore::Start() {
+  if (!options_.signature_policy.empty()) {
+    ASSIGN_OR_RETURN(policy_, SignaturePolicy::Load(options_.signature_policy));
+  }
   RETURN_IF_ERROR(base::MakeDirectories(options_.root, 0755));
   // Programs with setuid bits in the layers are not for the host's users.
   if (::chmod(options_.root.c_str(), 0700) != 0) return ErrnoError("set mode of " + options_.root);
@@ -202,12 +211,30 @@ void DiskStore::Tell(PullObserver& observer, const ResolvedImage& image) const {
   observer.OnLayers(layers);
 }
 
+base::Result<ResolvedImage> DiskStore::ResolvePermitted(const Reference& reference, Registry& registry,
+                                                        const std::stop_token& stop) const {
+  const SignatureRequirements* requirements = policy_ ? &policy_->For(reference) : nullptr;
+  const auto refused = [&](const std::string& why) {
+    return Error(Code::kUnknown, std::string(kSignatureValidationFailed) + ": pull " + reference.ToString() + ": " +
+                                     requirements->scope + " of the signature policy: " + why);
+  };
+  if (requirements != nullptr && requirements->Reject()) return refused("it is rejected whatever its signatures");
+  ASSIGN_OR_RETURN(ResolvedImage image,
+                   ResolveImage(registry, reference.digest.empty() ? reference.tag : reference.digest, stop));
+  if (requirements != nullptr && requirements->NeedSignatures()) {
+    ASSIGN_OR_RETURN(const SignatureVerdict verdict,
+                     CheckSignatures(*requirements, reference, image.documents, registry, stop));
+    if (!verdict.refusal.empty()) return refused(verdict.refusal);
+  }
+  image.documents.clear();
+  return image;
+}
+
 base::Result<std::string> DiskStore::PullFrom(const Reference& reference, const Credentials& credentials,
                                               const std::stop_token& stop, PullObserver* observer) {
   ASSIGN_OR_RETURN(auto hosts, LoadRegistryHosts(options_.hosts_directory, reference.domain));
   Registry registry(reference, std::move(hosts), credentials, options_.idle_timeout);
-  ASSIGN_OR_RETURN(ResolvedImage image,
-                   ResolveImage(registry, reference.digest.empty() ? reference.tag : reference.digest, stop));
+  ASSIGN_OR_RETURN(ResolvedImage image, ResolvePermitted(reference, registry, stop));
   std::string id = image.id();
   const std::shared_ptr<Slots> registry_slots = RegistrySlots(reference.domain);
   const std::vector<Slots*> slots = {registry_slots.get(), &slots_};
@@ -233,6 +260,7 @@ base::Result<std::string> DiskStore::Pull(const std::string& reference, const Cr
   // Whatever failed, the caller's own stop is the reason.
   Error error = std::move(id).error();
   if (cancelled.stop_requested()) error = Error(Code::kCancelled, "cancelled");
+  if (error.message().starts_with(kSignatureValidationFailed)) return error;
   return std::move(error).Wrap("pull " + parsed.ToString());
 }
 
@@ -308,7 +336,7 @@ Status DiskStore::UnpackAgain(const std::string& diff_id, const std::vector<cons
         ASSIGN_OR_RETURN(const Reference reference, ParseReference(name));
         ASSIGN_OR_RETURN(auto hosts, LoadRegistryHosts(options_.hosts_directory, reference.domain));
         Registry registry(reference, std::move(hosts), {}, options_.idle_timeout);
-        ASSIGN_OR_RETURN(const ResolvedImage image, ResolveImage(registry, reference.digest, stop));
+        ASSIGN_OR_RETURN(const ResolvedImage image, ResolvePermitted(reference, registry, stop));
         const auto& diff_ids = image.config.diff_ids;
         const auto found = std::find(diff_ids.begin(), diff_ids.end(), diff_id);
         if (found == diff_ids.end()) return Error(Code::kDataLoss, "it does not have this layer");

@@ -11,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -21,11 +22,18 @@ namespace image {
 
 class PullObserver;
 
+// How the message of an error begins when the signature policy refuses an image; the error's code is then kUnknown. By
+// both, a kubelet knows this reason (ErrSignatureValidationFailed of k8s.io/cri-api/pkg/errors).
+inline constexpr std::string_view kSignatureValidationFailed = "SignatureValidationFailed";
+
 struct StoreOptions {
   // The store's own directory, for example /var/lib/cri-nspawn/images.
   std::string root;
   // Per-registry configuration in containerd's layout: <directory>/<host>/hosts.toml. May be empty or missing.
   std::string hosts_directory;
+  // A policy in the format of containers-policy.json(5): which images need which signatures to be pulled, whether or
+  // not they are here already. Imports are not under it. Empty: all may be pulled.
+  std::string signature_policy;
   // A folder whose OCI and docker archives are imported, for nodes without a registry. Empty: none.
   std::string import_directory;
   // Layers fetched and unpacked at once: over all pulls, of one image, and from one registry.
@@ -97,7 +105,8 @@ struct ImportedImage {
 class Store {
  public:
   // Opens or creates the store, drops what an interrupted operation left behind, and imports what lies in the import
-  // directory. One process at a time has it open (kFailedPrecondition for a second one).
+  // directory. One process at a time has it open (kFailedPrecondition for a second one). kInvalidArgument for a
+  // signature policy that is broken or asks for what is not supported.
   static base::Result<std::unique_ptr<Store>> Open(StoreOptions options);
   virtual ~Store() = default;
 
@@ -113,9 +122,10 @@ class Store {
   // begun within seconds. An error names the image, the layer where one is concerned, and the cause: kInvalidArgument
   // (no reference, or no container image), kNotFound (no such repository, tag or platform), kUnauthenticated and
   // kPermissionDenied, kDataLoss (digest or size differ, broken or hostile archive), kUnavailable (the registry does
-  // not answer, or with 5xx or 429), kUnknown (it breaks the protocol), kUnimplemented (Docker schema 1),
-  // kFailedPrecondition (broken hosts.toml), kResourceExhausted (bounds, disk full), kCancelled. Nothing of a failed
-  // pull is left. `observer`, which may be null, is told how far it is, unless another caller's pull is waited for.
+  // not answer, or with 5xx or 429), kUnknown (it breaks the protocol, or see kSignatureValidationFailed),
+  // kUnimplemented (Docker schema 1), kFailedPrecondition (broken hosts.toml), kResourceExhausted (bounds, disk full),
+  // kCancelled. Nothing of a failed pull is left. `observer`, which may be null, is told how far it is, unless another
+  // caller's pull is waited for.
   virtual base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
                                          std::stop_token cancelled, PullObserver* observer = nullptr) = 0;
 

@@ -99,6 +99,7 @@ tls_key = "/srv/tls/server.key"
 tls_client_ca = "/srv/tls/clients.crt"
 [image]
 hosts_directory = ""
+signature_policy = "/etc/containers/policy.json"
 import_directory = "/srv/import"
 pinned = ["registry.example/base/*"]
 parallel_layers = 8
@@ -127,6 +128,7 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.streaming.tls.client_ca, "/srv/tls/clients.crt");
   EXPECT_EQ(config.images.root, "/srv/state/images");
   EXPECT_EQ(config.images.hosts_directory, "");
+  EXPECT_EQ(config.images.signature_policy, "/etc/containers/policy.json");
   EXPECT_EQ(config.images.import_directory, "/srv/import");
   EXPECT_THAT(config.pinned_images, ElementsAre("registry.example/base/*"));
   EXPECT_EQ(config.images.parallel_layers, 8U);
