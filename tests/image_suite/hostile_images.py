@@ -23,6 +23,7 @@ class Repository:
 
     def __init__(self, image=None, blobs=None):
         self.manifests, self.blobs = {}, dict(blobs or {})
+        self.referrers = {}  # by digest, the index of what refers to it; without any there is no such API
         self.answer_manifest = self.answer_blob = lambda handler, name: False
         self.challenge = None  # what a request without credentials is answered with
         if image is not None:

@@ -14,8 +14,9 @@ import threading
 import time
 
 from correct_images import FORMS, LAYERS
+import signed_images  # noqa: F401  adds its repositories
 from hostile_images import REPOSITORIES, Repository
-from images import Image, dump
+from images import OCI_INDEX, Image, dump
 
 PORT, OTHER_PORT, TLS_PORT = 5001, 5002, 5003
 BASIC = "Basic dmlzaXRvcjpvcGVuLXNlc2FtZQ=="  # visitor:open-sesame
@@ -59,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             _, _, name, blob = path.split("/")
             self.answer(200, repository_of(name).blobs[blob])
         else:
-            for kind in ("manifests", "blobs"):
+            for kind in ("manifests", "blobs", "referrers"):
                 name, found, reference = path.removeprefix("/v2/").rpartition(f"/{kind}/")
                 if found:
                     with lock:
@@ -70,6 +71,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def give(self, repository, kind, reference):
         if repository.challenge and self.headers["Authorization"] not in (BASIC, TOKEN):
             return self.answer(401, b"", {"WWW-Authenticate": repository.challenge})
+        if kind == "referrers":
+            index = repository.referrers.get(reference)
+            return self.answer(200, index, {"Content-Type": OCI_INDEX}) if index is not None else self.answer(404, b"")
         if kind == "manifests" and not repository.answer_manifest(self, reference):
             media_type, content = repository.manifests.get(reference, (None, None))
             return self.answer(200, content, {"Content-Type": media_type}) if content is not None else self.answer(404, b"")
