@@ -656,11 +656,24 @@ Status TreeWriter::Finish() {
   return base::Ok();
 }
 
+constexpr size_t kTarBlock = 512;
+
 // What libarchive's callbacks know.
 struct Input {
   ByteReader& reader;
   Status status;
+  uint64_t size = 0;
+  // Zeros that were put to the end, to make a whole block of it: archives that "umoci insert" writes end with the last
+  // file's last byte, and other runtimes take them.
+  size_t padding = 0;
 };
+
+// How many zeros follow the data of an entry.
+size_t PaddingOf(archive_entry* entry) {
+  // Where there are holes, the size is not that of the data.
+  if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_sparse_count(entry) > 0) return 0;
+  return (kTarBlock - static_cast<uint64_t>(archive_entry_size(entry)) % kTarBlock) % kTarBlock;
+}
 
 la_ssize_t ReadInput(archive* reader, void* context, const void** buffer) {
   auto& input = *static_cast<Input*>(context);
@@ -670,6 +683,13 @@ la_ssize_t ReadInput(archive* reader, void* context, const void** buffer) {
     archive_set_error(reader, EIO, "the stream broke off");
     return ARCHIVE_FATAL;
   }
+  if (piece->empty() && input.padding == 0 && input.size % kTarBlock != 0) {
+    static constexpr std::array<char, kTarBlock> kZeros = {};
+    input.padding = kTarBlock - input.size % kTarBlock;
+    *buffer = kZeros.data();
+    return static_cast<la_ssize_t>(input.padding);
+  }
+  input.size += piece->size();
   *buffer = piece->data();
   return static_cast<la_ssize_t>(piece->size());
 }
@@ -690,7 +710,8 @@ base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directo
   if (!reader) return Error(Code::kResourceExhausted, "out of memory");
   archive_read_support_format_tar(reader.get());
   archive_read_support_format_empty(reader.get());
-  Input input{tar, {}};
+  Input input{.reader = tar, .status = {}};
+  size_t padding = 0;  // of the entry before
   if (archive_read_open(reader.get(), &input, nullptr, &ReadInput, nullptr) != ARCHIVE_OK) {
     if (!input.status.ok()) return std::move(input.status).error();
     return ArchiveError(reader.get());
@@ -703,10 +724,12 @@ base::Result<UnpackedSize> UnpackTar(ByteReader& tar, const std::string& directo
     if (outcome == ARCHIVE_EOF) break;
     // A warning is about a name that is not in the locale's character set, which is kept as it is.
     if (outcome != ARCHIVE_OK && outcome != ARCHIVE_WARN) return ArchiveError(reader.get());
+    padding = PaddingOf(entry);
     Status written = writer.Write(reader.get(), entry);
     if (!input.status.ok()) return std::move(input.status).error();
     if (!written.ok()) return std::move(written).error();
   }
+  if (input.padding > padding) return Error(Code::kDataLoss, "no valid tar archive: it ends in the middle of a file");
   RETURN_IF_ERROR(writer.Finish());
   return writer.size();
 }

@@ -451,6 +451,19 @@ TEST_F(Unpack, WhatIsNoTarIsRefused) {
   ExpectBad(tar.substr(0, 3000), "\"a\"");
 }
 
+TEST_F(Unpack, AnArchiveMayEndWithItsLastFilesContent) {
+  const std::string content(700, 'x');
+  const std::string tar = TarBuilder().File("a", "first").File("b", content).Finish();
+  const size_t end = tar.rfind('x') + 1;
+  ExpectGood(tar.substr(0, end));
+  EXPECT_EQ(Content("a"), "first");
+  EXPECT_EQ(Content("b"), content);
+  // But not before that.
+  ExpectBad(tar.substr(0, end - 1), "middle of a file");
+  ExpectBad(tar.substr(0, end - 100), "middle of a file");
+  ExpectBad(tar.substr(0, end - 600), "\"b\"");
+}
+
 TEST_F(Unpack, AnEmptyArchiveIsAnEmptyLayer) {
   ExpectGood(TarBuilder().Finish());
   ExpectGood(std::string(1024, '\0'));
