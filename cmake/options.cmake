@@ -1,5 +1,6 @@
 option(CRI_NSPAWN_TESTS "Build the unit tests" ON)
 option(CRI_NSPAWN_FUZZ "Build the fuzz targets (needs clang)" OFF)
+option(CRI_NSPAWN_FAULTS "Let tests have the daemon die at named steps (base/fault.h)" OFF)
 set(CRI_NSPAWN_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize=")
 
 # Flags of every program that runs on the host; the static programs (init, pause, spawner) set their own beside these.

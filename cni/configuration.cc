@@ -75,6 +75,15 @@ base::Result<Plugin> ParsePlugin(const base::Json& object) {
   return plugin;
 }
 
+// A boolean of the list, false when it is missing. As in libcni, its text will do.
+base::Result<bool> Flag(const base::Json& document, const char* name) {
+  const auto member = document.find(name);
+  if (member == document.end() || member->is_null()) return false;
+  if (member->is_boolean()) return member->get<bool>();
+  if (*member == "true" || *member == "false") return *member == "true";
+  return base::InvalidArgument("its \"" + std::string(name) + "\" is neither true nor false");
+}
+
 base::Result<std::string> ReadConfigurationFile(const std::string& path) {
   // Without O_NONBLOCK a FIFO of that name would hold us up for ever.
   const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -95,7 +104,7 @@ base::Result<Configuration> LoadConfiguration(const std::string& path) {
                                      : "it has no \"type\"");
   }
   base::Json list = base::Json::object();
-  for (const char* common : {"name", "cniVersion", "cniVersions"}) {
+  for (const char* common : {"name", "cniVersion", "cniVersions", "disableCheck", "disableGC"}) {
     if (const auto member = document.find(common); member != document.end()) list[common] = *member;
   }
   list["plugins"] = base::Json::array({std::move(document)});
@@ -140,6 +149,10 @@ base::Result<Configuration> ParseConfiguration(base::Json document) {
     ASSIGN_OR_RETURN(Plugin plugin, ParsePlugin(object).Wrap(which));
     configuration.plugins.push_back(std::move(plugin));
   }
+  ASSIGN_OR_RETURN(const bool no_check, Flag(document, "disableCheck"));
+  ASSIGN_OR_RETURN(const bool no_garbage_collection, Flag(document, "disableGC"));
+  configuration.checked = !no_check;
+  configuration.garbage_collected = !no_garbage_collection;
   configuration.document = std::move(document);
   return configuration;
 }

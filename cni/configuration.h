@@ -24,7 +24,9 @@ struct Configuration {
   std::string name;
   std::string version;  // that every plugin of the list is spoken to in
   std::vector<Plugin> plugins;
-  base::Json document;  // the list, from which ParseConfiguration makes the same again
+  bool checked = true;            // not with "disableCheck"
+  bool garbage_collected = true;  // not with "disableGC"
+  base::Json document;            // the list, from which ParseConfiguration makes the same again
 };
 
 // Versions of the specification whose configurations and results are understood.

@@ -18,6 +18,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -192,6 +193,7 @@ base::Status RemovePath(const std::string& path) {
   // After a start that was interrupted and repeated mounts may be stacked.
   for (int i = 0; i < kMostStackedMounts && ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0; ++i) {
   }
+  FAULT_POINT("network namespace: unmounted");
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::ErrnoError("remove " + path);
   return base::Ok();
 }
@@ -253,7 +255,9 @@ base::Result<std::string> Namespaces::PinIn(const std::string& name,
   if (!base::UniqueFd(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444))) {
     return base::ErrnoError("create " + path);
   }
+  FAULT_POINT("network namespace: file made");
   base::Status status = RunInThread([&] { return pin(path); });
+  FAULT_POINT("network namespace: mounted");
   if (!status.ok()) {
     (void)RemovePath(path);
     return std::move(status).error();

@@ -7,7 +7,9 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -131,11 +133,48 @@ class PluginNetwork : public Network {
     return DetachOnce(attachment).Wrap("tear down the network of " + base::Printable(attachment.container_id, 128));
   }
 
-  base::Result<std::vector<std::string>> AttachedIds() const override { return cache_.Ids(); }
+  base::Status Check(const std::string& container_id) const override {
+    if (!IsIdentifier(container_id)) return base::InvalidArgument("its id is not valid");
+    ASSIGN_OR_RETURN(const CachedAttachment cached, cache_.Read(container_id));
+    ASSIGN_OR_RETURN(const Configuration configuration, ParseConfiguration(cached.configuration));
+    return chain_.Check(configuration, cached.invocation, cached.result)
+        .Wrap("check the network of " + base::Printable(container_id, 128));
+  }
+
+  base::Status CollectGarbage(const std::function<bool(const std::string&)>& in_use) override {
+    // What was attached after the list of valid attachments was made would be garbage to a plugin.
+    const std::unique_lock alone(attaching_);
+    ASSIGN_OR_RETURN(const std::vector<std::string> ids, cache_.Ids());
+    const auto in_force = InForce();
+    base::Status first;
+    const auto note = [&](base::Status status) {
+      if (first.ok()) first = std::move(status);
+    };
+    std::vector<PluginChain::Valid> valid;
+    for (const std::string& id : ids) {
+      if (!in_use(id)) {
+        Attachment attachment;
+        attachment.container_id = id;
+        note(Detach(attachment));
+      } else if (const auto cached = cache_.Read(id); cached.ok()) {
+        // A plugin must not hear of the attachments of other networks.
+        const auto name = base::StringMember(cached->configuration, "name");
+        if (in_force.ok() && name.ok() && *name == (*in_force)->name) {
+          valid.push_back({id, cached->invocation.interface});
+        }
+      } else {
+        // Whose it is is not known: then nothing may be taken for garbage.
+        return base::Error(cached.error());
+      }
+    }
+    if (in_force.ok()) note(chain_.CollectGarbage(**in_force, valid));
+    return first;
+  }
 
   base::Status Ready() const override {
     ASSIGN_OR_RETURN(const auto configuration, InForce());
-    return chain_.FindAll(*configuration);
+    RETURN_IF_ERROR(chain_.FindAll(*configuration));
+    return chain_.Status(*configuration);
   }
 
   std::string ConfigurationJson() const override {
@@ -169,6 +208,7 @@ class PluginNetwork : public Network {
     // A missing plugin is found out before an earlier one has done anything.
     RETURN_IF_ERROR(chain_.FindAll(*configuration));
 
+    const std::shared_lock not_collecting(attaching_);
     const IdGuard::Lock lock(ids_, invocation.container_id);
     if (const auto entry = cache_.Read(invocation.container_id);
         entry.ok() || entry.error().code() != base::Code::kNotFound) {
@@ -176,6 +216,7 @@ class PluginNetwork : public Network {
     }
     CachedAttachment cached{std::move(invocation), configuration->document, nullptr};
     RETURN_IF_ERROR(cache_.Write(cached));
+    FAULT_POINT("network attach: intent kept");
 
     base::Json result;
     auto addresses = AddAndRecord(*configuration, cached, result);
@@ -197,6 +238,7 @@ class PluginNetwork : public Network {
       return base::Error(base::Code::kUnknown, "the plugins of network " + configuration.name + " gave no address to " +
                                                    cached.invocation.interface);
     }
+    FAULT_POINT("network attach: plugins have run");
     cached.result = result;
     RETURN_IF_ERROR(cache_.Write(cached));
     return addresses;
@@ -234,6 +276,7 @@ class PluginNetwork : public Network {
     }
     cached->invocation.namespace_path = IsNamespace(attachment.namespace_path) ? attachment.namespace_path : "";
     RETURN_IF_ERROR(chain_.Delete(*configuration, cached->invocation, cached->result));
+    FAULT_POINT("network detach: plugins have run");
     return cache_.Remove(attachment.container_id);
   }
 
@@ -242,6 +285,7 @@ class PluginNetwork : public Network {
   const AttachmentCache cache_;
   const ConfigurationWatcher watcher_;
   IdGuard ids_;
+  std::shared_mutex attaching_;  // shared by what attaches
 };
 
 }  // namespace

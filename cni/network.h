@@ -1,10 +1,12 @@
-// Pod networking by CNI plugins: the configuration list in force, ADD and DEL with cached results, readiness.
+// Pod networking by CNI plugins: the configuration list in force, ADD and DEL with cached results, CHECK, garbage
+// collection, readiness.
 //
 // Section numbers refer to the CNI specification 1.1. Thread-safe.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -60,10 +62,15 @@ class Network {
   // Detaches by the cached configuration and result; succeeds when there is nothing (left) to detach. Works with an
   // empty namespace_path when the namespace is gone. On failure the cache entry stays, so that it can be tried again.
   virtual base::Status Detach(const Attachment& attachment) = 0;
-  // The container ids that have cache entries: what a reconciliation compares with the pods there are.
-  virtual base::Result<std::vector<std::string>> AttachedIds() const = 0;
-  // Success when there is a valid network configuration, else what is missing, in a sentence fit for NetworkReady.
-  // Follows the configuration directory through inotify; no timer.
+  // Whether an attachment is as its ADD left it (CHECK), in the failing plugin's words if not. kNotFound when there is
+  // none; success where the configuration or a plugin's version has no CHECK.
+  virtual base::Status Check(const std::string& container_id) const = 0;
+  // Detaches what is cached and of which `in_use` says no, and has the plugins release what belongs to nobody (GC). No
+  // attachment is made meanwhile.
+  virtual base::Status CollectGarbage(const std::function<bool(const std::string& container_id)>& in_use) = 0;
+  // Success when there is a valid network configuration whose plugins are there and say that they are ready (STATUS),
+  // else what is missing, in a sentence fit for NetworkReady. Follows the configuration directory through inotify; no
+  // timer.
   virtual base::Status Ready() const = 0;
   // The configuration in force as JSON, for verbose status; empty when there is none.
   virtual std::string ConfigurationJson() const = 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/text.h"
 
 namespace cni {
@@ -17,6 +18,8 @@ constexpr size_t kMostIdLength = 128;
 // "Container unknown or does not exist. This error implies the runtime does not need to perform any container network
 // cleanup" (section 2, "Error").
 constexpr uint64_t kUnknownContainer = 3;
+// For what a kubelet's question, or every new pod, waits for.
+constexpr std::chrono::milliseconds kMostForNetwork{10'000};
 // Plugins look for iptables, nft and the like.
 constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -148,15 +151,30 @@ base::Status PluginChain::FindAll(const Configuration& configuration) const {
 
 PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
                                       const Invocation& invocation, const base::Json& previous_result) const {
+  return Execute(verb, plugin, Environment(verb, invocation, directories_),
+                 RequestConfiguration(configuration, plugin, invocation, previous_result), timeout_);
+}
+
+PluginChain::Outcome PluginChain::RunForNetwork(std::string_view verb, const Configuration& configuration,
+                                                const Plugin& plugin, const base::Json& members) const {
+  base::Json request = RequestConfiguration(configuration, plugin, Invocation(), base::Json());
+  request.update(members);
+  return Execute(verb, plugin, {kPath, "CNI_COMMAND=" + std::string(verb), "CNI_PATH=" + Joined(directories_, ":")},
+                 request, std::min(timeout_, kMostForNetwork));
+}
+
+PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& plugin,
+                                          std::vector<std::string> environment, const base::Json& request,
+                                          std::chrono::milliseconds timeout) const {
   // The wording of libcni, which users search the web for.
   const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
   auto program = Find(plugin.type);
   if (!program.ok()) return {{}, 0, std::move(program).error()};
   PluginCall call;
   call.program = *std::move(program);
-  call.environment = Environment(verb, invocation, directories_);
-  call.standard_input = base::JsonText(RequestConfiguration(configuration, plugin, invocation, previous_result));
-  call.timeout = timeout_;
+  call.environment = std::move(environment);
+  call.standard_input = base::JsonText(request);
+  call.timeout = timeout;
   auto output = runner_.Run(call);
   if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
   if (output->exit_code == 0) return {std::move(output->standard_output), 0, base::Ok()};
@@ -181,6 +199,7 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
   for (const Plugin& plugin : configuration.plugins) {
     Outcome outcome = Run("ADD", configuration, plugin, invocation, result);
     RETURN_IF_ERROR(std::move(outcome.status));
+    FAULT_POINT("network attach: a plugin has run");
     auto parsed = ParseResult(outcome.output, configuration);
     if (!parsed.ok()) {
       return std::move(parsed)
@@ -199,9 +218,47 @@ base::Status PluginChain::Delete(const Configuration& configuration, const Invoc
   const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
+    // A plugin that was killed in its ADD may fail over what it did not come to make, and skip that the next time:
+    // bridge 1.1.1 finds the interface gone then, and does not look for the chains of its address any more.
+    if (!outcome.status.ok() && outcome.error_code != kUnknownContainer &&
+        outcome.status.error().code() == base::Code::kUnknown) {
+      outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
+    }
+    FAULT_POINT("network detach: a plugin has run");
     if (!outcome.status.ok() && outcome.error_code != kUnknownContainer) return std::move(outcome.status);
   }
   return base::Ok();
+}
+
+base::Status PluginChain::Check(const Configuration& configuration, const Invocation& invocation,
+                                const base::Json& result) const {
+  if (!configuration.checked || !IsAtLeast(configuration.version, "0.4.0")) return base::Ok();
+  for (const Plugin& plugin : configuration.plugins) {
+    RETURN_IF_ERROR(Run("CHECK", configuration, plugin, invocation, result).status);
+  }
+  return base::Ok();
+}
+
+base::Status PluginChain::Status(const Configuration& configuration) const {
+  if (!IsAtLeast(configuration.version, "1.1.0")) return base::Ok();
+  for (const Plugin& plugin : configuration.plugins) {
+    RETURN_IF_ERROR(RunForNetwork("STATUS", configuration, plugin, base::Json::object()).status);
+  }
+  return base::Ok();
+}
+
+base::Status PluginChain::CollectGarbage(const Configuration& configuration, const std::vector<Valid>& valid) const {
+  if (!configuration.garbage_collected || !IsAtLeast(configuration.version, "1.1.0")) return base::Ok();
+  base::Json attachments = base::Json::array();
+  for (const Valid& each : valid) {
+    attachments.push_back({{"containerID", each.container_id}, {"ifname", each.interface}});
+  }
+  base::Status first;
+  for (const Plugin& plugin : configuration.plugins) {
+    Outcome outcome = RunForNetwork("GC", configuration, plugin, {{"cni.dev/valid-attachments", attachments}});
+    if (first.ok()) first = std::move(outcome.status);
+  }
+  return first;
 }
 
 }  // namespace cni

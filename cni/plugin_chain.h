@@ -39,9 +39,26 @@ class PluginChain {
   // plugin that succeeded, null when none has, also after a failure.
   base::Status Add(const Configuration& configuration, const Invocation& invocation, base::Json& result) const;
 
-  // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. Stops
-  // at the first failure, as the specification wants it.
+  // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. A
+  // plugin that fails is called once more; a second failure ends it, as the specification wants it.
   base::Status Delete(const Configuration& configuration, const Invocation& invocation, const base::Json& result) const;
+
+  // Calls CHECK of every plugin in order, each with `result`. Nothing is called where the configuration disables that,
+  // or is of a version before 0.4.0, which has no CHECK.
+  base::Status Check(const Configuration& configuration, const Invocation& invocation, const base::Json& result) const;
+
+  // Calls STATUS of every plugin: the first failure, in the plugin's words. Versions before 1.1.0 have no STATUS.
+  base::Status Status(const Configuration& configuration) const;
+
+  // An attachment that is in use.
+  struct Valid {
+    std::string container_id;
+    std::string interface;
+  };
+  // Calls GC of every plugin, which releases what belongs to no attachment in `valid`. A failure does not keep the
+  // other plugins from being called; the first one is given back. Not where the configuration disables that, and
+  // versions before 1.1.0 have no GC.
+  base::Status CollectGarbage(const Configuration& configuration, const std::vector<Valid>& valid) const;
 
  private:
   struct Outcome {
@@ -52,6 +69,11 @@ class PluginChain {
   base::Result<std::string> Find(const std::string& type) const;
   Outcome Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
               const Invocation& invocation, const base::Json& previous_result) const;
+  // A verb that is not about one attachment; `members` join the plugin's configuration.
+  Outcome RunForNetwork(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
+                        const base::Json& members) const;
+  Outcome Execute(std::string_view verb, const Plugin& plugin, std::vector<std::string> environment,
+                  const base::Json& request, std::chrono::milliseconds timeout) const;
 
   PluginRunner& runner_;
   const std::vector<std::string> directories_;

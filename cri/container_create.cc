@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -107,8 +108,10 @@ base::Status Create(Runtime& runtime, const ContainerRecord& record, const Sandb
   ASSIGN_OR_RETURN(const nspawn::ContainerSpec spec, MakeContainerSpec(sources));
   RETURN_IF_ERROR(CheckRestore(restore, spec.process));
   RETURN_IF_ERROR(runtime.containers.Insert(record));
+  FAULT_POINT("container create: record written");
   RETURN_IF_ERROR(runtime.parts.containers.Create(spec));
   RETURN_IF_ERROR(WriteRestore(runtime, record.name(), restore));
+  FAULT_POINT("container create: unit attached");
   return runtime.containers.Update(record.id(), [](ContainerRecord& container) {
     container.set_state(ContainerRecord::CREATED);
     return true;
@@ -143,6 +146,13 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
         out->set_container_id(existing->id());  // a call repeated after a timeout
         return base::Ok();
       }
+      if (existing->state() == ContainerRecord::CREATING || existing->state() == ContainerRecord::REMOVING) {
+        // An earlier call has failed, or a removal, and could not clean up: its name is not taken for that.
+        ASSIGN_OR_RETURN(const Operations::Turn removal,
+                         runtime_.BeginOnContainer(existing->id(), DeadlineOf(*context)));
+        RETURN_IF_ERROR(runtime_.RemoveContainer(existing->id()));
+        continue;
+      }
       return {base::Code::kAlreadyExists, "container " + existing->id() + " has the name \"" + metadata.name() +
                                               "\" and attempt " + std::to_string(metadata.attempt()) + " already"};
     }
@@ -176,6 +186,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
       return std::move(created).Wrap("create container " + config.metadata().name() + " in pod " + pod.namespace_() +
                                      "/" + pod.name());
     }
+    FAULT_POINT("container create: recorded");
     out->set_container_id(record.id());
     return base::Ok();
   });

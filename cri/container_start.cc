@@ -1,6 +1,7 @@
 // StartContainer.
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "cri/container_restore.h"
 #include "cri/rpc.h"
@@ -14,8 +15,10 @@ constexpr int kStartErrorExitCode = 128;
 
 base::Status Start(Runtime& runtime, const ContainerRecord& record) {
   RETURN_IF_ERROR(runtime.parts.logs.Open(runtime.LogTargetOf(record)).Wrap("open the container's log"));
+  FAULT_POINT("container start: log opened");
   const auto started = runtime.parts.containers.Start(record.name());
   if (!started.ok()) return started.error();
+  FAULT_POINT("container start: started");
   if (started->state == nspawn::Container::State::kExited) runtime.RecordExit(record.id(), started->exit);
   return runtime.containers.Update(record.id(), [&](ContainerRecord& container) {
     RecordUser(*started, container);
@@ -30,6 +33,25 @@ base::Status Start(Runtime& runtime, const ContainerRecord& record) {
 
 }  // namespace
 
+base::Status Runtime::StartContainer(const ContainerRecord& record) {
+  base::Status started = Start(*this, record);
+  ForgetRestore(*this, record.id());
+  FAULT_POINT("container start: recorded");
+  if (started.ok()) return started;
+
+  parts.logs.Close(record.name(), /*grace_milliseconds=*/0);
+  const base::Status recorded = containers.Update(record.id(), [&](ContainerRecord& container) {
+    container.set_state(ContainerRecord::EXITED);
+    container.set_exit_code(kStartErrorExitCode);
+    container.set_reason("StartError");
+    container.set_message(started.error().message());
+    container.set_finished_at(base::NowNanoseconds());
+    return true;
+  });
+  if (!recorded.ok()) base::Log(base::LogLevel::kWarning, recorded.error().message());
+  return std::move(started).Wrap("start container " + record.config().metadata().name());
+}
+
 grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const v1::StartContainerRequest* in,
                                             v1::StartContainerResponse*) {
   return Answer(RpcKind::kChange, "StartContainer", [&]() -> base::Status {
@@ -38,29 +60,18 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const 
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());
     if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");
-    if (record->state() == ContainerRecord::RUNNING) return base::Ok();  // a call repeated after a timeout
+    // A call repeated after a timeout finds what the first one did, also when the program has ended since.
+    const bool has_run = record->state() == ContainerRecord::EXITED && record->started_at() > 0;
+    if (record->state() == ContainerRecord::RUNNING || has_run) return base::Ok();
     if (record->state() != ContainerRecord::CREATED) {
-      return {base::Code::kFailedPrecondition, "container " + record->id() + " has already run; create another one"};
+      return {base::Code::kFailedPrecondition,
+              "container " + record->id() + " cannot be started any more: " + record->message()};
     }
     const auto sandbox = runtime_.sandboxes.Get(record->sandbox_id());
     if (!sandbox || sandbox->state() != SandboxRecord::READY) {
       return {base::Code::kFailedPrecondition, "pod sandbox " + record->sandbox_id() + " is not ready"};
     }
-    base::Status started = Start(runtime_, *record);
-    ForgetRestore(runtime_, record->id());
-    if (started.ok()) return started;
-
-    runtime_.parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
-    const base::Status recorded = runtime_.containers.Update(record->id(), [&](ContainerRecord& container) {
-      container.set_state(ContainerRecord::EXITED);
-      container.set_exit_code(kStartErrorExitCode);
-      container.set_reason("StartError");
-      container.set_message(started.error().message());
-      container.set_finished_at(base::NowNanoseconds());
-      return true;
-    });
-    if (!recorded.ok()) base::Log(base::LogLevel::kWarning, recorded.error().message());
-    return std::move(started).Wrap("start container " + record->config().metadata().name());
+    return runtime_.StartContainer(*record);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "cri/container_restore.h"
 #include "cri/runtime.h"
@@ -22,6 +23,7 @@ base::Status Runtime::Reconcile() {
   ASSIGN_OR_RETURN(const std::vector<std::string> broken_sandboxes, sandboxes.Load());
   ASSIGN_OR_RETURN(const std::vector<std::string> broken_containers, containers.Load());
   ASSIGN_OR_RETURN(const auto units, parts.containers.List().Wrap("list containers"));
+  FAULT_POINT("reconcile: node listed");
 
   std::set<std::string> known_units;
   for (const auto& record : containers.All()) {
@@ -34,19 +36,15 @@ base::Status Runtime::Reconcile() {
   for (const auto& [name, unit] : units) {
     if (known_units.count(name) == 0) LogFailure(parts.containers.Remove(name));
   }
+  FAULT_POINT("reconcile: containers done");
   for (const std::string& id : broken_containers) LogFailure(base::RemoveTree(containers.Directory(id)));
 
   for (const auto& record : sandboxes.All()) LogFailure(ReconcileSandbox(*record).Wrap("pod sandbox " + record->id()));
+  FAULT_POINT("reconcile: sandboxes done");
   for (const std::string& id : broken_sandboxes) LogFailure(base::RemoveTree(sandboxes.Directory(id)));
 
   // What only the network still knows of.
-  ASSIGN_OR_RETURN(const std::vector<std::string> attached, parts.network.AttachedIds());
-  for (const std::string& id : attached) {
-    if (sandboxes.Get(id)) continue;
-    cni::Attachment attachment;
-    attachment.container_id = id;
-    LogFailure(parts.network.Detach(attachment));
-  }
+  LogFailure(CollectNetworkGarbage());
   std::set<std::string> used_namespaces;
   for (const auto& record : sandboxes.All()) used_namespaces.insert(record->network_namespace());
   ASSIGN_OR_RETURN(const std::vector<std::string> namespaces, parts.namespaces.List(kNamespacePrefix));
@@ -54,6 +52,7 @@ base::Status Runtime::Reconcile() {
     if (used_namespaces.count(config.network_namespace_directory + "/" + name) == 0)
       LogFailure(parts.namespaces.Remove(name));
   }
+  FAULT_POINT("reconcile: networks done");
   ASSIGN_OR_RETURN(const std::vector<std::string> files, base::ListDirectory(config.runtime_directory + "/sandboxes"));
   for (const std::string& id : files) {
     if (!sandboxes.Get(id)) LogFailure(base::RemoveTree(SandboxFiles(id)));
@@ -62,6 +61,16 @@ base::Status Runtime::Reconcile() {
   for (const auto& record : containers.All()) {
     LogFailure(parts.images.Hold(record->image_id(), record->id()));
     for (const std::string& id : record->volume_image_ids()) LogFailure(parts.images.Hold(id, record->id()));
+  }
+  FAULT_POINT("reconcile: images held");
+  // Takes a while with many pods, and nobody waits for it.
+  for (const auto& record : sandboxes.All()) {
+    if (record->state() != SandboxRecord::READY || record->network_namespace().empty()) continue;
+    network_worker_.Post([this, id = record->id()] {
+      const base::Status checked = parts.network.Check(id);
+      if (checked.ok() || checked.error().code() == base::Code::kNotFound) return;
+      base::Log(base::LogLevel::kWarning, checked.error().message(), {{"CRI_SANDBOX_ID", id}});
+    });
   }
   return parts.images.RemoveUnused().Wrap("remove unused image layers");
 }
@@ -86,7 +95,10 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
       return true;
     });
   }
-  if (unit != nullptr && record.state() == ContainerRecord::CREATED) return base::Ok();
+  if (unit != nullptr && record.state() == ContainerRecord::CREATED) {
+    // systemd may be about to start it, and what it writes must find its way.
+    return unit->starting ? StartContainer(record) : base::Ok();
+  }
   // It ran or was ready to run, and systemd knows nothing of it: the node was started anew.
   return containers.Update(record.id(), [](ContainerRecord& container) {
     container.set_state(ContainerRecord::EXITED);
@@ -102,7 +114,6 @@ base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const ns
 base::Status Runtime::ReconcileSandbox(const SandboxRecord& record) {
   const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
   if (record.state() == SandboxRecord::CREATING || record.state() == SandboxRecord::REMOVING) {
-    RETURN_IF_ERROR(StopSandbox(record.id(), deadline));
     return RemoveSandbox(record.id(), deadline);
   }
   if (record.state() == SandboxRecord::READY) {

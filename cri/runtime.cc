@@ -1,12 +1,19 @@
 #include "cri/runtime.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
 
 namespace cri {
 
 using base::LogLevel;
+
+namespace {
+
+constexpr unsigned kRemovalsBetweenCollections = 64;
+
+}  // namespace
 
 Runtime::Runtime(const Config& config_in, const Parts& parts_in)
     : config(config_in),
@@ -72,7 +79,9 @@ void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
   if (!record) return;
   // The unit's processes are gone: what is still in the FIFOs is all there will be. It is written before the exit is
   // recorded, so that a daemon killed in between does both again, and that whoever sees the exit sees the whole log.
+  FAULT_POINT("container exit: seen");
   parts.logs.Close(record->name(), /*grace_milliseconds=*/2000);
+  FAULT_POINT("container exit: log closed");
   const base::Status status = containers.Update(id, [&](ContainerRecord& container) {
     if (container.state() == ContainerRecord::EXITED || container.state() == ContainerRecord::REMOVING) return false;
     container.set_state(ContainerRecord::EXITED);
@@ -84,6 +93,7 @@ void Runtime::RecordExit(const std::string& id, const nspawn::Exit& exit) {
     return true;
   });
   if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_CONTAINER_ID", id}});
+  FAULT_POINT("container exit: recorded");
 }
 
 base::Status Runtime::StopContainer(const ContainerRecord& record, std::chrono::milliseconds grace) {
@@ -114,9 +124,12 @@ base::Status Runtime::RemoveContainer(const std::string& id) {
   });
   // A full disk must not keep anybody from removing; the mark only matters to a crash on the way.
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  FAULT_POINT("container remove: marked");
   RETURN_IF_ERROR(parts.containers.Remove(record->name()).Wrap("remove container " + id));
+  FAULT_POINT("container remove: unit and bundle removed");
   parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
   parts.images.Release(id);
+  FAULT_POINT("container remove: image released");
   // Layers of an image that was removed while the container used them.
   if (const base::Status status = parts.images.RemoveUnused(); !status.ok()) {
     base::Log(LogLevel::kWarning, status.error().message());
@@ -130,6 +143,7 @@ base::Status Runtime::DetachNetwork(const SandboxRecord& record) {
   attachment.container_id = record.id();
   attachment.namespace_path = record.network_namespace();
   RETURN_IF_ERROR(parts.network.Detach(attachment).Wrap("release the network of pod sandbox " + record.id()));
+  FAULT_POINT("sandbox stop: network detached");
   return parts.namespaces.Remove(record.network_namespace().substr(record.network_namespace().rfind('/') + 1));
 }
 
@@ -140,6 +154,7 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
     return true;
   });
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  FAULT_POINT("sandbox stop: marked");
   const auto record = sandboxes.Get(id);
   if (!record) return base::Ok();
 
@@ -149,23 +164,42 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
     if (!current || current->state() != ContainerRecord::RUNNING) continue;
     RETURN_IF_ERROR(StopContainer(*current, std::chrono::milliseconds(0)));
   }
+  FAULT_POINT("sandbox stop: containers stopped");
   // The network goes while the namespace still lives, so that plugins find what they made.
   RETURN_IF_ERROR(DetachNetwork(*record));
+  FAULT_POINT("sandbox stop: network namespace removed");
   return parts.machines.Stop(record->machine()).Wrap("stop pod sandbox " + id);
 }
 
 base::Status Runtime::RemoveSandbox(const std::string& id, Deadline deadline) {
+  // First of all: whatever fails from here on, it is listed as not ready, and a later call or start goes on.
   const base::Status marked = sandboxes.Update(id, [](SandboxRecord& sandbox) {
     sandbox.set_state(SandboxRecord::REMOVING);
     return true;
   });
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
+  RETURN_IF_ERROR(StopSandbox(id, deadline));
   for (const auto& container : ContainersOf(id)) {
     ASSIGN_OR_RETURN(const Operations::Turn turn, BeginOnContainer(container->id(), deadline));
     RETURN_IF_ERROR(RemoveContainer(container->id()));
   }
+  FAULT_POINT("sandbox remove: containers removed");
   RETURN_IF_ERROR(base::RemoveTree(SandboxFiles(id)));
-  return sandboxes.Erase(id);
+  FAULT_POINT("sandbox remove: files removed");
+  RETURN_IF_ERROR(sandboxes.Erase(id));
+  // Where no pod comes or goes there is nothing new to collect, and no timer wakes the node.
+  if (++removed_sandboxes_ % kRemovalsBetweenCollections == 0) {
+    network_worker_.Post([this] {
+      const base::Status collected = CollectNetworkGarbage();
+      if (!collected.ok()) base::Log(LogLevel::kWarning, collected.error().message());
+    });
+  }
+  return base::Ok();
+}
+
+base::Status Runtime::CollectNetworkGarbage() {
+  return parts.network.CollectGarbage([this](const std::string& id) { return sandboxes.Get(id) != nullptr; })
+      .Wrap("collect what networks have left");
 }
 
 void RecordUser(const nspawn::Container& container, ContainerRecord& record) {

@@ -1,6 +1,7 @@
 // What all RPCs work on: the records, the parts below, and the steps that several RPCs share.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
@@ -58,13 +59,17 @@ class Runtime {
   // Ends whatever the sandbox has: containers at once, network, machine, namespace. Idempotent. The caller holds the
   // sandbox's turn.
   base::Status StopSandbox(const std::string& id, Deadline deadline);
-  // Removes a sandbox that StopSandbox has stopped, its containers included. The caller holds the sandbox's turn.
+  // Stops and removes a sandbox, its containers included. The caller holds the sandbox's turn.
   base::Status RemoveSandbox(const std::string& id, Deadline deadline);
+  // Starts a created container and records how that went. The caller holds the container's turn.
+  base::Status StartContainer(const ContainerRecord& record);
   // Ends a running container, recording how: the stop signal, then SIGKILL after `grace`. The caller holds the
   // container's turn.
   base::Status StopContainer(const ContainerRecord& record, std::chrono::milliseconds grace);
   // Removes a container in whatever state it is. The caller holds the container's turn.
   base::Status RemoveContainer(const std::string& id);
+  // Records that a ready sandbox has lost its machine.
+  void HandleMachineEnd(const std::string& name);
   // Records how a container ended, once, and finishes its log.
   void RecordExit(const std::string& id, const nspawn::Exit& exit);
 
@@ -103,12 +108,16 @@ class Runtime {
   base::Status ReconcileContainer(const ContainerRecord& record, const nspawn::Container* unit);
   base::Status ReconcileSandbox(const SandboxRecord& record);
   base::Status DetachNetwork(const SandboxRecord& record);
+  // Has the network release what belongs to no sandbox.
+  base::Status CollectNetworkGarbage();
   void HandleExit(const std::string& name, const nspawn::Exit& exit);
-  void HandleMachineEnd(const std::string& name);
   void HandleContainerChange(const ContainerRecord* before, const ContainerRecord* after);
   void HandleSandboxChange(const SandboxRecord* before, const SandboxRecord* after);
 
-  Worker worker_;  // last: its thread uses all of the above
+  std::atomic<unsigned> removed_sandboxes_ = 0;  // since the start
+  // Last: their threads use all of the above.
+  Worker worker_;
+  Worker network_worker_;  // for CNI plugins that nobody waits for
 };
 
 // Writes whom a container that has been started runs as into its record.

@@ -35,7 +35,7 @@ void FillItem(const SandboxRecord& record, v1::PodSandbox& item) {
 }
 
 // What `crictl inspectp` shows beside the status: where systemd knows the pod.
-std::string VerboseInfo(const SandboxRecord& record) {
+std::string VerboseInfo(const Runtime& runtime, const SandboxRecord& record) {
   nlohmann::json info;
   info["machine"] = record.machine();
   info["unit"] = record.machine() + ".service";
@@ -44,6 +44,10 @@ std::string VerboseInfo(const SandboxRecord& record) {
   info["networkNamespace"] = record.network_namespace();
   info["cniResult"] = nlohmann::json::parse(record.network_result(), nullptr, /*allow_exceptions=*/false);
   if (info["cniResult"].is_discarded()) info["cniResult"] = nullptr;
+  if (record.state() == SandboxRecord::READY && !record.network_namespace().empty()) {
+    const base::Status checked = runtime.parts.network.Check(record.id());
+    info["networkCheck"] = checked.ok() ? "ok" : checked.error().message();
+  }
   return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -83,7 +87,7 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::Po
       if (container->state() == ContainerRecord::CREATING) continue;
       FillContainerStatus(runtime_, *container, *out->add_containers_statuses());
     }
-    if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(*record);
+    if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(runtime_, *record);
     return base::Ok();
   });
 }

@@ -7,6 +7,7 @@
 #include <future>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/rpc.h"
@@ -145,14 +146,17 @@ base::Status Make(Runtime& runtime, SandboxRecord& record) {
   if (!host_network && !users) {
     const auto made = runtime.parts.namespaces.Create(name, sysctls.network);
     if (!made.ok()) return base::Error(made.error()).Wrap("make the network namespace");
+    FAULT_POINT("sandbox run: network namespace made");
     // The plugins and the machine need nothing of each other.
     attach();
   }
   const auto machine = runtime.parts.machines.Start(MachineOf(record));
+  FAULT_POINT("sandbox run: machine started");
   if (users && machine.ok()) {
     // The network namespace has to belong to the user namespace, so it is the machine that makes both.
     const auto pinned = runtime.parts.namespaces.Pin(name, machine->leader, sysctls.network);
     if (!pinned.ok()) return base::Error(pinned.error()).Wrap("keep the network namespace");
+    FAULT_POINT("sandbox run: network namespace of the machine pinned");
     attach();
   }
   if (attaching.valid()) {
@@ -160,6 +164,7 @@ base::Status Make(Runtime& runtime, SandboxRecord& record) {
     if (!attached.ok()) return std::move(attached).error().Wrap("set up the pod's network");
     for (const std::string& address : attached->addresses) record.add_addresses(address);
     record.set_network_result(attached->json);
+    FAULT_POINT("sandbox run: network attached");
   }
   if (!machine.ok()) return base::Error(machine.error()).Wrap("start the pod's machine");
   record.set_leader(machine->leader);
@@ -197,6 +202,12 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
         out->set_pod_sandbox_id(existing->id());
         return base::Ok();
       }
+      if (existing->state() == SandboxRecord::REMOVING) {
+        // On its way out, or what a failed call could not clean up: the name is not taken for that.
+        ASSIGN_OR_RETURN(const Operations::Turn removal, runtime_.BeginOnSandbox(existing->id(), DeadlineOf(*context)));
+        RETURN_IF_ERROR(runtime_.RemoveSandbox(existing->id(), DeadlineOf(*context)));
+        continue;
+      }
       return {base::Code::kAlreadyExists, "pod sandbox " + existing->id() + " of " + key +
                                               " exists and is not ready; remove it or use a higher attempt number"};
     }
@@ -219,9 +230,11 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
     base::AddLogField("CRI_SANDBOX_ID", id);
     ASSIGN_OR_RETURN(const Operations::Turn sandbox_turn, runtime_.BeginOnSandbox(id, DeadlineOf(*context)));
     RETURN_IF_ERROR(runtime_.sandboxes.Insert(record));
+    FAULT_POINT("sandbox run: record written");
 
     base::Status made = Make(runtime_, record);
     if (made.ok()) {
+      FAULT_POINT("sandbox run: files written");
       made = runtime_.sandboxes.Update(id, [&](SandboxRecord& stored) {
         record.set_state(SandboxRecord::READY);
         stored = record;
@@ -229,14 +242,17 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
       });
     }
     if (!made.ok()) {
-      const auto undo_deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
-      base::Status undone = runtime_.StopSandbox(id, undo_deadline);
-      if (undone.ok()) undone = runtime_.RemoveSandbox(id, undo_deadline);
+      const base::Status undone =
+          runtime_.RemoveSandbox(id, std::chrono::steady_clock::now() + std::chrono::minutes(2));
       if (!undone.ok()) {
+        // It is listed from now on, so that a kubelet removes it should nobody want this pod any more.
         base::Log(base::LogLevel::kError, "undo a failed RunPodSandbox: " + undone.error().message());
       }
       return std::move(made).Wrap("run pod sandbox " + metadata.namespace_() + "/" + metadata.name());
     }
+    FAULT_POINT("sandbox run: ready recorded");
+    // Its end was of no interest as long as it was not ready.
+    if (!runtime_.parts.machines.Find(record.machine()).ok()) runtime_.HandleMachineEnd(record.machine());
     out->set_pod_sandbox_id(id);
     return base::Ok();
   });

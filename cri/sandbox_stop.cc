@@ -24,7 +24,6 @@ grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, cons
     if (!record) return base::Ok();
     base::AddLogField("CRI_SANDBOX_ID", record->id());
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
-    RETURN_IF_ERROR(runtime_.StopSandbox(record->id(), DeadlineOf(*context)));
     return runtime_.RemoveSandbox(record->id(), DeadlineOf(*context));
   });
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -229,6 +230,7 @@ Status Catalog::Add(ImageRecord record) {
   if (!same) {
     const Status written = known ? Write(record) : base::WriteFileAtomic(PathOf("images", id), Serialize(record));
     RETURN_IF_ERROR(Status(written).Wrap("record the image"));
+    FAULT_POINT("image pull: image recorded");
     layers_.SyncSoon();
   }
   Status moved = losing.empty() ? base::Ok() : layers_.SyncNow();
@@ -265,6 +267,7 @@ Status Catalog::Remove(const std::string& reference) {
     UnneedLayers(image->second);
   }
   images_.erase(image);
+  FAULT_POINT("image remove: record removed");
   RETURN_IF_ERROR(base::SyncDirectory(root_ + "/removed"));
   return base::SyncDirectory(root_ + "/images");
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -151,6 +152,7 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
     ASSIGN_OR_RETURN(UnpackedSize size, fill(staging, stop));
     size.bytes += 4096;  // the root directory itself
     ++size.inodes;
+    FAULT_POINT("image pull: layer staged");
     // Not every kind of source makes one.
     const std::string record_of_tree = staging + std::string(kTreeRecordSuffix);
     if (::rename(record_of_tree.c_str(), TreeRecordPath(name).c_str()) != 0 && errno != ENOENT) {
@@ -158,7 +160,9 @@ base::Result<UnpackedSize> Layers::Make(const std::string& diff_id, const std::s
     }
     if (::rename(staging.c_str(), TreePath(name).c_str()) != 0) return ErrnoError("rename to " + TreePath(name));
     made = TreePath(name);
+    FAULT_POINT("image pull: layer in place");
     RETURN_IF_ERROR(WriteRecord(diff_id, {.name = name, .size = size}, OnDisk::kPerhaps));
+    FAULT_POINT("image pull: layer recorded");
     return size;
   };
   auto size = make();
@@ -363,6 +367,7 @@ Status Layers::RemoveUnneeded() {
     }
   }
   note(base::SyncDirectory(root_ + "/layers"));
+  FAULT_POINT("image remove: records of layers removed");
   // A record that may come back keeps its tree until the store is opened again.
   if (first.ok()) {
     for (const Layer& layer : going) {

@@ -7,6 +7,7 @@
 
 #include <map>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -86,6 +87,7 @@ Status Bundles::Write(const ContainerSpec& spec, const std::string& unit_text, c
   const std::string staging = root_ + "/." + spec.name + "." + base::RandomHex(4);
   if (mkdir(staging.c_str(), 0755) != 0) return ErrnoError("creating " + staging);
   Status status = WriteInto(staging, spec, unit_text, cgroup_files);
+  FAULT_POINT("container create: bundle staged");
   if (status.ok() && renameat2(AT_FDCWD, staging.c_str(), AT_FDCWD, Path(spec.name).c_str(), RENAME_NOREPLACE) != 0) {
     status = ErrnoError("renaming " + staging + " to " + Path(spec.name));
   }
@@ -99,6 +101,7 @@ Status Bundles::Remove(const std::string& name) const {
     if (errno == ENOENT) return {};
     return ErrnoError("renaming the bundle " + Path(name));
   }
+  FAULT_POINT("container remove: bundle renamed");
   return base::RemoveTree(removing).Wrap("removing the bundle of container " + name);
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -158,10 +159,12 @@ class Records : public std::enable_shared_from_this<Records> {
       cgroup = record.cgroup;
       if (announce) handler = handler_;
     }
+    FAULT_POINT("container exit: told by systemd");
     // Below /run, so neither blocks. The unit's own record of the end is lost when it is stopped.
     if (auto status = bundles_.WriteExit(name, exit); !status.ok()) {
       base::Log(base::LogLevel::kError, "container " + name + ": keeping its exit status: " + status.error().message());
     }
+    FAULT_POINT("container exit: kept in the bundle");
     KillAll(cgroup);
     if (had_oom_kills && !cgroup.empty()) {
       const std::string slice = SliceOf(cgroup);
@@ -293,6 +296,8 @@ Result<Container> SystemdContainers::Describe(const std::string& name, const Rec
     container.state = Container::State::kRunning;
     container.pid = record.pid;
     container.cgroup = record.cgroup;
+  } else {
+    container.starting = bundles().IsStarting(name);
   }
   if (record.ran) {
     ASSIGN_OR_RETURN(container.user, bundles().ReadUser(name));
@@ -318,11 +323,14 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init));
   // The bundle comes first: it says what else there is.
   RETURN_IF_ERROR(bundles().Write(spec, unit_text, resources.files));
+  FAULT_POINT("container create: bundle written");
   // Counted when it starts.
   bundles().KeepOomKills(spec.name, {.slice = CgroupOfSlice(SliceName(spec)), .gone = 0});
   Status status = MakeWritableLayer(spec.process);
+  FAULT_POINT("container create: writable layer made");
   if (status.ok()) {
     status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile);
+    FAULT_POINT("container create: image attached");
     // It may be attached all the same, when the answer was lost.
     if (!status.ok() && status.error().code() != Code::kInvalidArgument) (void)Detach(spec.name);
   }
@@ -424,7 +432,9 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   ASSIGN_OR_RETURN(const CgroupFiles files, bundles().ReadCgroupFiles(name));
   if (const auto kept = bundles().ReadOomKills(name)) records_->KeepOomKills(name, kept->slice);
   RETURN_IF_ERROR(bundles().MarkStarting(name).Wrap(doing));
+  FAULT_POINT("container start: marked as starting");
   auto job = bus_.StartUnit(UnitName(name));
+  FAULT_POINT("container start: unit started");
   if (!job.ok()) {
     // Else it may be starting all the same.
     const Code code = job.error().code();
@@ -440,6 +450,7 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   }
   records_->Confirm(name);
   RETURN_IF_ERROR(bundles().MarkStarted(name).Wrap(doing));
+  FAULT_POINT("container start: marked as started");
   if (record->cgroup.empty()) {
     ASSIGN_OR_RETURN(const std::string cgroup, bus_.GetControlGroup(UnitName(name)));
     records_->SetCgroup(name, cgroup);
@@ -463,6 +474,7 @@ Status SystemdContainers::Kill(const std::string& name) {
     records_->SetCgroup(name, record->cgroup);
   }
   records_->KillAll(record->cgroup);
+  FAULT_POINT("container stop: killed");
   if (!records_->WaitForExit(name, std::chrono::steady_clock::now() + kKillTimeout)) {
     return Error(Code::kDeadlineExceeded,
                  "processes of container " + name + " are still there 10 seconds after they were killed");
@@ -507,19 +519,24 @@ Status SystemdContainers::Remove(const std::string& name) {
   const std::string doing = "removing container " + name;
   RETURN_IF_ERROR(Load(name));
   RETURN_IF_ERROR(Kill(name).Wrap(doing));
+  FAULT_POINT("container remove: processes killed");
   if (auto job = bus_.StopUnit(UnitName(name)); !job.ok() && job.error().code() != Code::kNotFound) {
     return std::move(job).error().Wrap(doing);
   }
   if (auto status = bus_.ResetFailedUnit(UnitName(name)); !status.ok() && status.error().code() != Code::kNotFound) {
     return std::move(status).Wrap(doing);
   }
+  FAULT_POINT("container remove: unit stopped");
   RETURN_IF_ERROR(Detach(name).Wrap(doing));
+  FAULT_POINT("container remove: image detached");
   if (access(("/run/systemd/system.control/" + UnitName(name) + ".d").c_str(), F_OK) == 0) {
     RETURN_IF_ERROR(bus_.RevertUnit(UnitName(name)).Wrap(doing));
   }
   bus_.Unwatch(UnitName(name));
+  FAULT_POINT("container remove: properties reverted");
   // The bundle goes last: it says what else there is.
   if (const auto spec = bundles().ReadSpec(name); spec.ok()) RETURN_IF_ERROR(RemoveWritableLayer(*spec).Wrap(doing));
+  FAULT_POINT("container remove: writable layer removed");
   RETURN_IF_ERROR(bundles().Remove(name).Wrap(doing));
   records_->Erase(name);
   return {};
@@ -548,6 +565,7 @@ Status SystemdContainers::Update(const std::string& name, const Resources& resou
   if (record.exit) return Error(Code::kFailedPrecondition, doing + ": it has ended");
   ASSIGN_OR_RETURN(ResourceSettings mapped, MapResources(resources));
   RETURN_IF_ERROR(SetUnitProperties(UnitName(name), mapped).Wrap(doing));
+  FAULT_POINT("container update: properties set");
   // OOMPolicy= cannot change while the unit runs; the cgroup's file can.
   if (mapped.oom_group) mapped.files.emplace_back("memory.oom.group", *mapped.oom_group ? "1" : "0");
   if (mapped.files.empty()) return {};

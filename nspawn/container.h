@@ -75,6 +75,7 @@ struct Container {
   enum class State { kCreated, kRunning, kExited };
   std::string name;
   State state = State::kCreated;
+  bool starting = false;         // kCreated, and an earlier run of the daemon was cut off while it started this
   pid_t pid = 0;                 // while running
   int64_t started_at = 0;        // nanoseconds since the epoch, 0 before the start
   std::string cgroup;            // of the unit, below /sys/fs/cgroup

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <utility>
 
+#include "base/fault.h"
 #include "base/log.h"
 
 namespace nspawn {
@@ -121,6 +122,7 @@ size_t ContainerLog::Turn(LogStream stream, LogWorkspace& workspace) {
     return TakeWithoutSpool(stream, workspace);
   }
   if (*taken == 0) return 0;
+  FAULT_POINT("log: output taken");
   if (tap_) Copy(stream, *taken, workspace);
   WriteTaken(stream, /*end=*/false, workspace);
   return *taken;
@@ -175,6 +177,7 @@ void ContainerLog::WriteRecords(LogStream stream, std::string_view input, bool e
     const size_t used = workspace.formatter.Format(stream, now, input, end);
     if (used == 0) return;
     Append(workspace.formatter.records(), now, workspace);
+    FAULT_POINT("log: records written");
     parsed += used;
     if (file_) progress_.file_size = file_->size();
     state_->Publish(progress_);
@@ -218,6 +221,7 @@ void ContainerLog::ReportSuccess(int64_t now) {
 base::Status ContainerLog::Reopen() {
   if (!state_) return base::Ok();
   ASSIGN_OR_RETURN(LogFile file, LogFile::Open(target_.path));
+  FAULT_POINT("log: reopened");
   Use(std::move(file));
   return base::Ok();
 }
@@ -225,7 +229,9 @@ base::Status ContainerLog::Reopen() {
 void ContainerLog::Finish(LogWorkspace& workspace) {
   for (const LogStream stream : kLogStreams) WriteTaken(stream, /*end=*/true, workspace);
   // The state goes last: a spool without it would be formatted again.
+  FAULT_POINT("log: finished");
   for (const LogStream stream : kLogStreams) ::unlink(SpoolPath(stream).c_str());
+  FAULT_POINT("log: spool removed");
   ::unlink(StatePath().c_str());
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -31,6 +33,7 @@ using base::Status;
 
 constexpr uint64_t kStartTimeout = 60'000'000;  // microseconds
 constexpr uint64_t kStopTimeout = 10'000'000;
+constexpr char kPropagation[] = "/run/systemd/nspawn/propagate";
 // As the pause containers of other runtimes have it: a pod's namespaces are the last to go.
 constexpr int32_t kOomScore = -998;
 
@@ -254,6 +257,7 @@ class SystemdMachines : public Machines {
   Result<pid_t> OnlyChild(pid_t parent);
   Result<Machine> Run(const MachineSpec& spec);
   void Forget(const std::string& name);
+  void RemovePropagation(const std::string& name) const;
 
   Bus& bus_;
   const MachineOptions options_;
@@ -299,6 +303,14 @@ void SystemdMachines::Forget(const std::string& name) {
   records_->Erase(name);
 }
 
+// nspawn makes it for mounts that are handed into the machine, and leaves it when it is killed.
+void SystemdMachines::RemovePropagation(const std::string& name) const {
+  const std::string path = std::string(kPropagation) + "/" + name;
+  if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
+    base::Log(base::LogLevel::kWarning, base::ErrnoError("removing " + path).message());
+  }
+}
+
 Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
   const std::string uuid = IsUuid(spec.uuid) ? spec.uuid : UuidOf(spec.name + spec.uuid);
   ASSIGN_OR_RETURN(
@@ -306,6 +318,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
       bus_.StartTransientUnit(UnitName(spec.name), UnitSettings(spec, uuid, options_.root, may_lower_oom_score_)));
   const auto record = records_->Find(spec.name);
   const ServiceState state = record ? record->state : ServiceState();
+  FAULT_POINT("sandbox run: unit of the machine started");
   if (job != "done" || state.main_pid == 0) return ServiceFailure(state, job, "systemd-nspawn");
   ASSIGN_OR_RETURN(Machine machine, Describe(spec.name, state.main_pid));
   // nspawn registers only machines that have PID and UTS namespaces of their own.
@@ -328,6 +341,7 @@ Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
     if (machine.error().code() != Code::kAlreadyExists) {
       (void)bus_.StopUnit(UnitName(spec.name));
       (void)bus_.ResetFailedUnit(UnitName(spec.name));
+      RemovePropagation(spec.name);
     }
   }
   return std::move(machine).Wrap(doing);
@@ -338,6 +352,8 @@ Status SystemdMachines::Stop(const std::string& name) {
   if (!job.ok() && job.error().code() != Code::kNotFound) {
     return Error(job.error()).Wrap("stopping machine " + name);
   }
+  FAULT_POINT("sandbox stop: machine stopped");
+  RemovePropagation(name);
   // Its end has been told by now.
   Forget(name);
   return {};

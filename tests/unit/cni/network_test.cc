@@ -7,6 +7,7 @@
 #include <future>
 #include <thread>
 
+#include "cni/attachment_cache.h"
 #include "tests/unit/cni/scripted_runner.h"
 #include "tests/unit/cni/temporary_directory.h"
 
@@ -81,7 +82,7 @@ class NetworkTest : public testing::Test {
     return attachment;
   }
 
-  std::vector<std::string> Ids() { return *network_->AttachedIds(); }
+  std::vector<std::string> Ids() { return *AttachmentCache(root_ / "cache").Ids(); }
 
   base::Json CacheEntry(const std::string& id = "pod1") {
     std::ifstream file(root_ / ("cache/" + id + ".json"));
@@ -234,7 +235,7 @@ TEST_F(NetworkTest, ACrashBetweenAnyTwoCallsIsUndoneByTheNextInstance) {
   root_.Write("net.d/10.conflist", R"({"name":"changed","plugins":[{"type":"first"}]})");
   for (int i = 0; i < crashes; ++i) {
     const auto next = NetworkOn(root_ / ("crash" + std::to_string(i)));
-    EXPECT_THAT(*next->AttachedIds(), ElementsAre("pod1"));
+    EXPECT_THAT(*AttachmentCache(root_ / ("crash" + std::to_string(i))).Ids(), ElementsAre("pod1"));
     ASSERT_TRUE(next->Detach(Pod()).ok());
     const auto calls = runner_.TakeCalls();
     ASSERT_EQ(calls.size(), 3u) << i;
@@ -245,7 +246,7 @@ TEST_F(NetworkTest, ACrashBetweenAnyTwoCallsIsUndoneByTheNextInstance) {
       EXPECT_EQ(call.input["name"], "pods");
       EXPECT_EQ(call.input.contains("prevResult"), i >= 3) << i;
     }
-    EXPECT_THAT(*next->AttachedIds(), IsEmpty());
+    EXPECT_THAT(*AttachmentCache(root_ / ("crash" + std::to_string(i))).Ids(), IsEmpty());
   }
 }
 
@@ -312,12 +313,32 @@ TEST_F(NetworkTest, AFailedDetachStopsAndCanBeRepeated) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().message(),
             "tear down the network of pod1: plugin type=\"second\" failed (del): disk full (error code 5)");
-  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second"));
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second"));
   EXPECT_THAT(Ids(), ElementsAre("pod1"));
   runner_.AnswerBy(Success);
   EXPECT_TRUE(network_->Detach(Pod()).ok());
   EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL first"));
   EXPECT_THAT(Ids(), IsEmpty());
+}
+
+TEST_F(NetworkTest, APluginThatFailsOverAHalfDoneAddIsAskedOnceMore) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  runner_.TakeCalls();
+  int failures = 0;
+  runner_.AnswerBy([&](const Call& call) {
+    return call.plugin == "second" && failures++ == 0 ? Failure(999, "Chain does not exist") : Success(call);
+  });
+  EXPECT_TRUE(network_->Detach(Pod()).ok());
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second", "DEL first"));
+  EXPECT_THAT(Ids(), IsEmpty());
+}
+
+TEST_F(NetworkTest, APluginThatHangsIsNotAskedOnceMore) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  runner_.TakeCalls();
+  runner_.AnswerBy([](const Call&) { return base::Error(Code::kDeadlineExceeded, "killed after 120 s"); });
+  EXPECT_EQ(network_->Detach(Pod()).error().code(), Code::kDeadlineExceeded);
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third"));
 }
 
 TEST_F(NetworkTest, APluginThatKnowsNothingOfTheContainerHasNothingToDelete) {
@@ -522,6 +543,116 @@ TEST_F(NetworkTest, ReadinessSaysWhatIsMissing) {
   EXPECT_EQ(network_->Ready().error().message(), expected);
   EXPECT_EQ(network_->Attach(Pod()).error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(network_->Attach(Pod()).error().message(), "set up the network of pod1: " + expected);
+}
+
+TEST_F(NetworkTest, ACheckHandsEveryPluginTheFinalResult) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  const base::Json result = CacheEntry()["result"];
+  runner_.TakeCalls();
+  ASSERT_TRUE(network_->Check("pod1").ok());
+  const auto calls = runner_.TakeCalls();
+  ASSERT_EQ(calls.size(), 3u);
+  for (const Call& call : calls) {
+    EXPECT_EQ(call.verb, "CHECK");
+    EXPECT_EQ(call.environment.at("CNI_CONTAINERID"), "pod1");
+    EXPECT_EQ(call.input["prevResult"], result);
+  }
+  EXPECT_EQ(calls[0].plugin, "first");
+  EXPECT_EQ(network_->Check("pod2").error().code(), Code::kNotFound);
+
+  runner_.AnswerBy([](const Call& call) { return call.plugin == "second" ? Failure(11, "no route") : Success(call); });
+  EXPECT_THAT(network_->Check("pod1").error().message(), HasSubstr("plugin type=\"second\" failed (check): no route"));
+}
+
+TEST_F(NetworkTest, ChecksAreLeftOutWhereTheConfigurationOrItsVersionHasNone) {
+  for (const char* start : {R"("cniVersion":"1.0.0","disableCheck":true)",
+                            R"("cniVersion":"1.0.0","disableCheck":"true")", R"("cniVersion":"0.3.1")"}) {
+    Configure("{" + std::string(start) + R"(,"name":"pods","plugins":[{"type":"first"}]})");
+    ASSERT_TRUE(network_->Attach(Pod()).ok());
+    runner_.TakeCalls();
+    EXPECT_TRUE(network_->Check("pod1").ok());
+    EXPECT_THAT(runner_.TakeCalls(), IsEmpty()) << start;
+    ASSERT_TRUE(network_->Detach(Pod()).ok());
+  }
+}
+
+TEST_F(NetworkTest, GarbageIsWhatBelongsToNoPod) {
+  Configure(R"({"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"first"},{"type":"second"}]})");
+  for (const char* id : {"pod1", "pod2", "pod3"}) ASSERT_TRUE(network_->Attach(Pod(id)).ok());
+  runner_.TakeCalls();
+  ASSERT_TRUE(network_->CollectGarbage([](const std::string& id) { return id != "pod2"; }).ok());
+  EXPECT_THAT(Ids(), ElementsAre("pod1", "pod3"));
+  const auto calls = runner_.TakeCalls();
+  ASSERT_EQ(calls.size(), 4u);
+  EXPECT_EQ(calls[0].verb + " " + calls[0].environment.at("CNI_CONTAINERID"), "DEL pod2");
+  EXPECT_EQ(calls[2].verb + " " + calls[2].plugin, "GC first");
+  EXPECT_EQ(calls[3].verb + " " + calls[3].plugin, "GC second");
+  EXPECT_EQ(calls[3].environment.count("CNI_CONTAINERID"), 0u);
+  EXPECT_EQ(calls[3].input["cni.dev/valid-attachments"],
+            base::Json::parse(R"([{"containerID":"pod1","ifname":"eth0"},{"containerID":"pod3","ifname":"eth0"}])"));
+}
+
+TEST_F(NetworkTest, AttachmentsOfAnotherNetworkAreNotToldInGarbageCollection) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  Configure(R"({"cniVersion":"1.1.0","name":"other","plugins":[{"type":"first"}]})");
+  runner_.TakeCalls();
+  ASSERT_TRUE(network_->CollectGarbage([](const std::string&) { return true; }).ok());
+  const auto calls = runner_.TakeCalls();
+  ASSERT_EQ(calls.size(), 1u);
+  EXPECT_EQ(calls[0].input["cni.dev/valid-attachments"], base::Json::array());
+}
+
+TEST_F(NetworkTest, GarbageCollectionIsLeftToTheCacheWhereTheConfigurationOrItsVersionHasNone) {
+  for (const char* start : {R"("cniVersion":"1.1.0","disableGC":true)", R"("cniVersion":"1.0.0")"}) {
+    Configure("{" + std::string(start) + R"(,"name":"pods","plugins":[{"type":"first"}]})");
+    ASSERT_TRUE(network_->Attach(Pod()).ok());
+    runner_.TakeCalls();
+    ASSERT_TRUE(network_->CollectGarbage([](const std::string&) { return false; }).ok());
+    EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL first")) << start;
+    EXPECT_THAT(Ids(), IsEmpty());
+  }
+}
+
+TEST_F(NetworkTest, APluginThatCannotCollectDoesNotKeepTheOthersFromIt) {
+  Configure(R"({"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"first"},{"type":"second"}]})");
+  runner_.AnswerBy([](const Call& call) { return call.plugin == "first" ? Failure(11, "busy") : Success(call); });
+  EXPECT_THAT(network_->CollectGarbage([](const std::string&) { return true; }).error().message(), HasSubstr("busy"));
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("GC first", "GC second"));
+}
+
+TEST_F(NetworkTest, NothingIsAttachedWhileGarbageIsCollected) {
+  Configure(R"({"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"first"}]})");
+  std::promise<void> collecting;
+  std::promise<void> go_on;
+  runner_.AnswerBy([&](const Call& call) {
+    if (call.verb == "GC") {
+      collecting.set_value();
+      go_on.get_future().wait();
+    }
+    return Success(call);
+  });
+  std::thread collect([&] { EXPECT_TRUE(network_->CollectGarbage([](const std::string&) { return true; }).ok()); });
+  collecting.get_future().wait();
+  std::thread attach([&] { EXPECT_TRUE(network_->Attach(Pod()).ok()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("GC first"));
+  go_on.set_value();
+  collect.join();
+  attach.join();
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("ADD first"));
+}
+
+TEST_F(NetworkTest, ReadinessIsThePluginsToTellFromVersion110On) {
+  Configure(R"({"cniVersion":"1.1.0","name":"pods","plugins":[{"type":"first"},{"type":"second"}]})");
+  EXPECT_TRUE(network_->Ready().ok());
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("STATUS first", "STATUS second"));
+  // "The plugin is not available" (section 5).
+  runner_.AnswerBy([](const Call& call) { return call.plugin == "second" ? Failure(50, "no agent") : Success(call); });
+  EXPECT_THAT(network_->Ready().error().message(), HasSubstr("plugin type=\"second\" failed (status): no agent"));
+  Configure(kConfiguration);
+  runner_.TakeCalls();
+  EXPECT_TRUE(network_->Ready().ok());
+  EXPECT_THAT(runner_.TakeCalls(), IsEmpty());
 }
 
 TEST_F(NetworkTest, PodsAreAttachedSideBySide) {

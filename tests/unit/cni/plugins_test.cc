@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "cni/attachment_cache.h"
 #include "cni/namespaces.h"
 #include "cni/network.h"
 #include "tests/unit/cni/temporary_directory.h"
@@ -228,6 +229,16 @@ TEST_F(PluginsTest, PodsHaveAddressesOfBothFamiliesAndReachEachOther) {
   EXPECT_TRUE(network_->Detach(second).ok());
 }
 
+TEST_F(PluginsTest, ACheckSeesThatAPodHasLostItsInterface) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  const auto good = network_->Check("pod1");
+  EXPECT_TRUE(good.ok()) << good.error().message();
+  Output("ip link delete eth0", pod.namespace_path);
+  EXPECT_THAT(network_->Check("pod1").error().message(), HasSubstr("failed (check)"));
+  EXPECT_TRUE(network_->Detach(pod).ok());
+}
+
 TEST_F(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
@@ -235,7 +246,7 @@ TEST_F(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
   EXPECT_NE(Rules(), rules_before_);
   ASSERT_TRUE(network_->Detach(pod).ok());
   EXPECT_THAT(Leases(), IsEmpty());
-  EXPECT_THAT(*network_->AttachedIds(), IsEmpty());
+  EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
   EXPECT_THAT(Output("ip -o link"), testing::Not(HasSubstr("veth")));
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
@@ -275,7 +286,7 @@ TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
   EXPECT_THAT(result.error().message(), HasSubstr("plugin type=\"tuning\" failed (add): "));
   EXPECT_THAT(result.error().message(), HasSubstr("no_such_sysctl"));
   EXPECT_THAT(Leases(), IsEmpty());
-  EXPECT_THAT(*network_->AttachedIds(), IsEmpty());
+  EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
 

@@ -200,6 +200,17 @@ TEST_F(ContainerRpc, ARepeatedCreationFindsTheFirst) {
   EXPECT_NE(Create(), first);
 }
 
+TEST_F(ContainerRpc, WhatAFailedCreationCouldNotCleanUpDoesNotTakeTheName) {
+  node_.containers.create_failure = base::Internal("no bus");
+  node_.containers.remove_failure = base::Internal("still none");
+  EXPECT_EQ(Create(), "");
+  node_.containers.create_failure.reset();
+  node_.containers.remove_failure.reset();
+  const std::string id = Create();
+  EXPECT_EQ(node_.runtime->containers.All().size(), 1u);
+  EXPECT_TRUE(Start(id).ok());
+}
+
 TEST_F(ContainerRpc, AProgramThatIsNotThereIsAStartErrorWithItsReason) {
   const std::string id = Create();
   node_.containers.start_failure = base::NotFound("exec /nope: No such file or directory");
@@ -212,14 +223,17 @@ TEST_F(ContainerRpc, AProgramThatIsNotThereIsAStartErrorWithItsReason) {
   EXPECT_EQ(status.exit_code(), 128);
   EXPECT_THAT(status.message(), HasSubstr("/nope"));
   EXPECT_THAT(node_.logs.open, IsEmpty());
+  EXPECT_THAT(Start(id).error_message(), HasSubstr("cannot be started any more: exec /nope"));
 }
 
-TEST_F(ContainerRpc, StartingTwiceIsNoErrorAndStartingAgainIs) {
+TEST_F(ContainerRpc, ARepeatedStartFindsWhatTheFirstDid) {
   const std::string id = Create();
   ASSERT_TRUE(Start(id).ok());
   EXPECT_TRUE(Start(id).ok());
+  // Also when its answer was lost and the program has ended since.
   ASSERT_TRUE(Stop(id).ok());
-  EXPECT_EQ(Start(id).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(Start(id).ok());
+  EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_EXITED);
 }
 
 TEST_F(ContainerRpc, AnExitIsSeenWithItsCodeAndReason) {

@@ -92,10 +92,11 @@ class FakeMachines final : public nspawn::Machines {
     machine.pid_namespace = 1;
     machine.ipc_namespace = 2;
     machine.uts_namespace = 3;
-    running[spec.name] = machine;
+    if (!ends_at_once) running[spec.name] = machine;
     return machine;
   }
   base::Status Stop(const std::string& name) override {
+    if (stop_failure) return *stop_failure;
     running.erase(name);
     return base::Ok();
   }
@@ -107,6 +108,8 @@ class FakeMachines final : public nspawn::Machines {
   void OnEnd(std::function<void(const std::string&)> handler) override { on_end = std::move(handler); }
 
   std::optional<base::Error> failure;
+  std::optional<base::Error> stop_failure;
+  bool ends_at_once = false;
   std::vector<nspawn::MachineSpec> started;
   std::map<std::string, nspawn::Machine> running;
   std::function<void(const std::string&)> on_end;
@@ -138,6 +141,7 @@ class FakeContainers final : public nspawn::Containers {
     return base::Ok();
   }
   base::Status Remove(const std::string& name) override {
+    if (remove_failure) return *remove_failure;
     units.erase(name);
     return base::Ok();
   }
@@ -167,7 +171,7 @@ class FakeContainers final : public nspawn::Containers {
     unit.exit.finished_at = 2000;
   }
 
-  std::optional<base::Error> create_failure, start_failure;
+  std::optional<base::Error> create_failure, start_failure, remove_failure;
   bool forget_stopped = false;
   std::vector<nspawn::ContainerSpec> created;
   std::vector<nspawn::Resources> updates;
@@ -280,16 +284,22 @@ class FakeNetwork final : public cni::Network {
     attached.erase(attachment.container_id);
     return base::Ok();
   }
-  base::Result<std::vector<std::string>> AttachedIds() const override {
-    std::vector<std::string> ids;
-    for (const auto& [id, attachment] : attached) ids.push_back(id);
-    return ids;
+  base::Status Check(const std::string& container_id) const override {
+    if (!attached.contains(container_id)) return base::NotFound("it is not attached");
+    return check;
+  }
+  base::Status CollectGarbage(const std::function<bool(const std::string&)>& in_use) override {
+    std::erase_if(attached, [&](const auto& entry) { return !in_use(entry.first); });
+    ++collections;
+    return base::Ok();
   }
   base::Status Ready() const override { return ready; }
   std::string ConfigurationJson() const override { return "{}"; }
 
   std::optional<base::Error> failure;
   base::Status ready;
+  base::Status check;
+  std::atomic<int> collections = 0;
   std::map<std::string, cni::Attachment> attached;
 };
 

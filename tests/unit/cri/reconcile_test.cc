@@ -80,6 +80,13 @@ TEST_F(ReconcileTest, CreatedContainersStayCreated) {
   EXPECT_EQ(Status().state(), v1::CONTAINER_CREATED);
 }
 
+TEST_F(ReconcileTest, AStartThatWasCutOffComesToItsEnd) {
+  for (auto& [name, unit] : node_.containers.units) unit.starting = true;
+  Restart();
+  EXPECT_EQ(Status().state(), v1::CONTAINER_RUNNING);
+  EXPECT_THAT(node_.logs.open, testing::SizeIs(1));
+}
+
 TEST_F(ReconcileTest, AnExitThatNobodySawIsFound) {
   Start();
   node_.containers.End(unit_, 5);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "fakes.h"
 
 namespace cri {
@@ -128,6 +130,36 @@ TEST_F(SandboxRpc, AMachineThatDoesNotStartLeavesNothing) {
   EXPECT_THAT(status_.error_message(), HasSubstr("run pod sandbox default/web"));
   EXPECT_THAT(status_.error_message(), HasSubstr("machine refused"));
   ExpectNothingLeft();
+}
+
+TEST_F(SandboxRpc, WhatAFailedCallCouldNotCleanUpIsListedAndDoesNotTakeTheName) {
+  node_.machines.failure = base::Internal("no machine today");
+  node_.machines.stop_failure = base::Internal("nor its end");
+  Run();
+  EXPECT_THAT(status_.error_message(), HasSubstr("no machine today"));
+  // A kubelet may have lost interest: it removes what is listed.
+  EXPECT_THAT(List(), testing::SizeIs(1));
+  node_.machines.failure.reset();
+  node_.machines.stop_failure.reset();
+  const std::string id = Run();
+  EXPECT_TRUE(status_.ok()) << status_.error_message();
+  EXPECT_THAT(List(), ElementsAre(id));
+}
+
+TEST_F(SandboxRpc, AMachineThatEndsBeforeItsSandboxIsReadyMakesItNotReady) {
+  node_.machines.ends_at_once = true;
+  const std::string id = Run();
+  ASSERT_TRUE(status_.ok()) << status_.error_message();
+  EXPECT_EQ(StatusOf(id).state(), v1::SANDBOX_NOTREADY);
+}
+
+TEST_F(SandboxRpc, NetworksCollectTheirGarbageAtTheStartAndAfterManyRemovals) {
+  EXPECT_EQ(node_.network.collections, 1);
+  for (int i = 0; i < 64; ++i) ASSERT_TRUE(Remove(Run()).ok());
+  for (int i = 0; i < 1000 && node_.network.collections < 2; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(node_.network.collections, 2);
 }
 
 TEST_F(SandboxRpc, BadRequestsAreRefusedBeforeAnythingIsMade) {
