@@ -129,12 +129,12 @@ build_preset() {
   logged "$repository/build/build.log" cmake --build --preset "$preset" -- -k 0
 }
 
-# install_daemon NODE puts the release build and crictl there, and starts the daemon as a service.
+# install_daemon NODE [PRESET] puts a build (release) and crictl there, and starts the daemon as a service.
 install_daemon() {
-  local node=$1 stage crictl
+  local node=$1 build=$repository/build/${2-release} stage crictl
   stage=$(mktemp -d)
   chmod 755 "$stage"  # it becomes the mode of the node's /
-  DESTDIR=$stage cmake --install "$repository/build/release" --strip >/dev/null
+  DESTDIR=$stage cmake --install "$build" --strip >/dev/null
   crictl=$("$tests/cri_tools" crictl)
   install -D "$crictl" "$stage/usr/local/bin/crictl"
   "$tests/node" copy "$stage/." "$node:/"

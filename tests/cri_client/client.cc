@@ -4,6 +4,8 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <thread>
+
 namespace cri_client {
 namespace {
 
@@ -26,10 +28,16 @@ Client::Client(const std::string& socket)
       images_(v1::ImageService::NewStub(channel_)) {}
 
 bool Client::WaitUntilServed(std::chrono::milliseconds most) {
-  grpc::ClientContext context;
-  context.set_wait_for_ready(true);
-  context.set_deadline(std::chrono::system_clock::now() + most);
-  return CallIn(context, &v1::RuntimeService::Stub::Version, v1::VersionRequest()).ok();
+  const auto deadline = std::chrono::system_clock::now() + most;
+  while (true) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(deadline);
+    if (CallIn(context, &v1::RuntimeService::Stub::Version, v1::VersionRequest()).ok()) return true;
+    // What was sent over the connection to a daemon that was killed just now fails at once.
+    if (std::chrono::system_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 }  // namespace cri_client
