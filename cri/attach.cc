@@ -1,6 +1,5 @@
 // Attach: the URL at which the streaming server serves it.
 
-#include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -9,7 +8,7 @@ namespace cri {
 grpc::Status RuntimeService::Attach(grpc::ServerContext*, const v1::AttachRequest* in, v1::AttachResponse* out) {
   return Answer(RpcKind::kQuery, "Attach", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
-    base::AddLogField("CRI_CONTAINER_ID", record->id());
+    runtime_.AddLogFields(*record);
     if (record->state() != ContainerRecord::RUNNING) {
       return {base::Code::kFailedPrecondition, "container " + record->id() + " is not running"};
     }

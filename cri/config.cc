@@ -368,6 +368,15 @@ const std::array kKeys = {
         [](const toml::node& node, Config& c) { return ReadPath(node, c.network_namespace_directory); },
         [](const Config& c) -> Json { return c.network_namespace_directory; }},
 
+    Key{"journal.container_output", [](const toml::node& node, Config& c) { return ReadFlag(node, c.journal.enabled); },
+        [](const Config& c) -> Json { return c.journal.enabled; }},
+    Key{"journal.container_lines",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.journal.container_lines, 1, 1'000'000); },
+        [](const Config& c) -> Json { return c.journal.container_lines; }},
+    Key{"journal.all_lines",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.journal.all_lines, 1, 1'000'000); },
+        [](const Config& c) -> Json { return c.journal.all_lines; }},
+
     Key{"cdi.directories", [](const toml::node& node, Config& c) { return ReadPathsOrNone(node, c.cdi_directories); },
         [](const Config& c) -> Json { return c.cdi_directories; }},
 };

@@ -14,6 +14,7 @@
 #include "cni/network.h"
 #include "cri/streaming/options.h"
 #include "image/store.h"
+#include "nspawn/container_journal.h"
 
 namespace cri {
 
@@ -55,6 +56,8 @@ struct Config {
   std::vector<std::string> pinned_images;
   // network.cache_directory is <state_directory>/cni (cni.*).
   cni::NetworkOptions network;
+  // Containers' output in the journal (journal.*).
+  nspawn::JournalOptions journal;
   // Where the files of the Container Device Interface are, those of later directories first; empty: no such devices
   // (cdi.directories).
   std::vector<std::string> cdi_directories = {"/etc/cdi", "/var/run/cdi"};

@@ -67,7 +67,7 @@ grpc::Status RuntimeService::CheckpointContainer(grpc::ServerContext* context, c
     RETURN_IF_ERROR(CheckLocation(in->location()));
     if (in->timeout() < 0) return base::InvalidArgument("the timeout is negative");
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
-    base::AddLogField("CRI_CONTAINER_ID", found->id());
+    runtime_.AddLogFields(*found);
     // The call's own deadline does not count once it has begun: breaking off would harm the container, and the archive
     // is there for the next one who looks.
     const auto deadline =

@@ -177,7 +177,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
     ASSIGN_OR_RETURN(auto image_volumes, FindVolumeImages(runtime_, config));
     for (const auto& [index, volume] : image_volumes) record.add_volume_image_ids(volume.id);
 
-    base::AddLogField("CRI_CONTAINER_ID", record.id());
+    runtime_.AddLogFields(record);
     base::Status created = Create(runtime_, record, *sandbox, image, std::move(image_volumes), source.restore);
     if (!created.ok()) {
       const base::Status undone = runtime_.RemoveContainer(record.id());

@@ -56,7 +56,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const 
                                             v1::StartContainerResponse*) {
   return Answer(RpcKind::kChange, "StartContainer", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
-    base::AddLogField("CRI_CONTAINER_ID", found->id());
+    runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());
     if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");

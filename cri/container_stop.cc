@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -14,7 +13,7 @@ grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
     if (!found) return base::Ok();
     const std::string& id = found->id();
-    base::AddLogField("CRI_CONTAINER_ID", id);
+    runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(id);
     if (!record || record->state() != ContainerRecord::RUNNING) return base::Ok();
@@ -30,7 +29,7 @@ grpc::Status RuntimeService::RemoveContainer(grpc::ServerContext* context, const
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
     if (!found) return base::Ok();
     const std::string& id = found->id();
-    base::AddLogField("CRI_CONTAINER_ID", id);
+    runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     return runtime_.RemoveContainer(id);
   });

@@ -1,6 +1,5 @@
 // UpdateContainerResources and ReopenContainerLog.
 
-#include "base/log.h"
 #include "cri/container_spec.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -21,7 +20,7 @@ grpc::Status RuntimeService::UpdateContainerResources(grpc::ServerContext* conte
                                                       v1::UpdateContainerResourcesResponse*) {
   return Answer(RpcKind::kChange, "UpdateContainerResources", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
-    base::AddLogField("CRI_CONTAINER_ID", found->id());
+    runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());
     if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");

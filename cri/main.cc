@@ -79,7 +79,7 @@ base::Status Run(const Config& config) {
   cni::Namespaces namespaces(config.network_namespace_directory);
 
   const auto fd_store = nspawn::MakeSystemdFdStore();
-  ASSIGN_OR_RETURN(const auto logs, nspawn::Logs::Create(*fd_store, nspawn::TakeStoredFds()));
+  ASSIGN_OR_RETURN(const auto logs, nspawn::Logs::Create(*fd_store, nspawn::TakeStoredFds(), config.journal));
   const base::UniqueFd bus_lost(::eventfd(0, EFD_CLOEXEC));
   if (!bus_lost) return base::ErrnoError("make an eventfd");
   ASSIGN_OR_RETURN(const auto bus, nspawn::Bus::Connect([&bus_lost](const base::Error& error) {

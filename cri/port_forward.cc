@@ -1,6 +1,5 @@
 // PortForward: the URL at which the streaming server serves it.
 
-#include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -10,7 +9,7 @@ grpc::Status RuntimeService::PortForward(grpc::ServerContext*, const v1::PortFor
                                          v1::PortForwardResponse* out) {
   return Answer(RpcKind::kQuery, "PortForward", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
-    base::AddLogField("CRI_SANDBOX_ID", record->id());
+    runtime_.AddLogFields(*record);
     if (record->state() != SandboxRecord::READY) {
       return {base::Code::kFailedPrecondition, "pod sandbox " + record->id() + " is not running"};
     }

@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cri/journal_fields.h"
 
 namespace cri {
 
@@ -35,17 +36,33 @@ std::vector<RecordTable<ContainerRecord>::Snapshot> Runtime::ContainersOf(const 
 }
 
 nspawn::LogTarget Runtime::LogTargetOf(const ContainerRecord& record) const {
-  return {.name = record.name(),
-          .bundle = parts.containers.BundleDirectory(record.name()),
-          .path = record.log_path(),
-          .terminal = record.config().tty(),
-          .input = record.config().stdin(),
-          .input_once = record.config().stdin_once()};
+  const v1::ContainerConfig& container = record.config();
+  nspawn::LogTarget target = {.name = record.name(),
+                              .bundle = parts.containers.BundleDirectory(record.name()),
+                              .path = record.log_path(),
+                              .terminal = container.tty(),
+                              .input = container.stdin(),
+                              .input_once = container.stdin_once(),
+                              .journal_fields = JournalFieldsOf(record, sandboxes.Get(record.sandbox_id()).get())};
+  const std::string& image = container.image().user_specified_image();
+  target.journal_fields.emplace_back("SYSLOG_IDENTIFIER", container.metadata().name());
+  target.journal_fields.emplace_back("IMAGE_NAME", image.empty() ? container.image().image() : image);
+  return target;
+}
+
+void Runtime::AddLogFields(const ContainerRecord& record) const {
+  for (const auto& [name, value] : JournalFieldsOf(record, sandboxes.Get(record.sandbox_id()).get())) {
+    base::AddLogField(name, value);
+  }
+}
+
+void Runtime::AddLogFields(const SandboxRecord& record) {
+  for (const auto& [name, value] : JournalFieldsOf(record)) base::AddLogField(name, value);
 }
 
 base::Result<nspawn::ExecRequest> Runtime::ExecIn(const std::string& container_id) const {
   ASSIGN_OR_RETURN(const auto record, containers.Find(container_id));
-  base::AddLogField("CRI_CONTAINER_ID", record->id());
+  AddLogFields(*record);
   if (record->state() != ContainerRecord::RUNNING) {
     return base::Error(base::Code::kFailedPrecondition, "container " + record->id() + " is not running");
   }
@@ -117,7 +134,7 @@ base::Status Runtime::RemoveContainer(const std::string& id) {
   const auto record = containers.Get(id);
   if (!record) return base::Ok();
   const base::LogScope scope;
-  base::AddLogField("CRI_CONTAINER_ID", id);
+  AddLogFields(*record);
   const base::Status marked = containers.Update(id, [](ContainerRecord& container) {
     container.set_state(ContainerRecord::REMOVING);
     return true;

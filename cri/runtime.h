@@ -83,6 +83,11 @@ class Runtime {
 
   std::vector<RecordTable<ContainerRecord>::Snapshot> ContainersOf(const std::string& sandbox_id) const;
 
+  // Adds what the journal is to say of a container or a pod to the lines that this thread logs in its innermost
+  // LogScope.
+  void AddLogFields(const ContainerRecord& record) const;
+  static void AddLogFields(const SandboxRecord& record);
+
   // Where the output of a container comes from and goes to.
   nspawn::LogTarget LogTargetOf(const ContainerRecord& record) const;
   // What the spawner needs to know of a container to run a command in it; the command is left out. kFailedPrecondition

@@ -227,7 +227,7 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
                                    record.machine());
     }
     const std::string id = record.id();
-    base::AddLogField("CRI_SANDBOX_ID", id);
+    runtime_.AddLogFields(record);
     ASSIGN_OR_RETURN(const Operations::Turn sandbox_turn, runtime_.BeginOnSandbox(id, DeadlineOf(*context)));
     RETURN_IF_ERROR(runtime_.sandboxes.Insert(record));
     FAULT_POINT("sandbox run: record written");

@@ -1,6 +1,5 @@
 // StopPodSandbox and RemovePodSandbox.
 
-#include "base/log.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -11,7 +10,7 @@ grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const 
   return Answer(RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
-    base::AddLogField("CRI_SANDBOX_ID", record->id());
+    runtime_.AddLogFields(*record);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
     return runtime_.StopSandbox(record->id(), DeadlineOf(*context));
   });
@@ -22,7 +21,7 @@ grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, cons
   return Answer(RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
-    base::AddLogField("CRI_SANDBOX_ID", record->id());
+    runtime_.AddLogFields(*record);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(record->id(), DeadlineOf(*context)));
     return runtime_.RemoveSandbox(record->id(), DeadlineOf(*context));
   });

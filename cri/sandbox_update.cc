@@ -1,6 +1,5 @@
 // UpdatePodSandboxResources.
 
-#include "base/log.h"
 #include "cri/container_spec.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
@@ -13,7 +12,7 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(grpc::ServerContext* cont
                                                        v1::UpdatePodSandboxResourcesResponse*) {
   return Answer(RpcKind::kChange, "UpdatePodSandboxResources", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.sandboxes.Find(in->pod_sandbox_id()));
-    base::AddLogField("CRI_SANDBOX_ID", found->id());
+    runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.sandboxes.Get(found->id());
     if (!record) return base::NotFound("pod sandbox \"" + in->pod_sandbox_id() + "\" not found");

@@ -35,7 +35,8 @@ const char* LogStreamName(LogStream stream) {
   return stream == LogStream::kStdout ? "stdout" : "stderr";
 }
 
-LogWorkspace::LogWorkspace() : input(std::make_unique<char[]>(kInputSize)) {}
+LogWorkspace::LogWorkspace(const JournalOptions& journal_options)
+    : input(std::make_unique<char[]>(kInputSize)), journal(journal_options) {}
 
 std::string ContainerLog::SpoolPath(LogStream stream) const {
   return target_.bundle + "/" + LogStreamName(stream) + ".spool";
@@ -181,8 +182,16 @@ void ContainerLog::WriteRecords(LogStream stream, std::string_view input, bool e
     parsed += used;
     if (file_) progress_.file_size = file_->size();
     state_->Publish(progress_);
+    // Afterwards: a daemon that is killed here does not send the same lines again.
+    if (workspace.journal.options().enabled) CopyToJournal(stream, now, workspace);
     input.remove_prefix(used);
   }
+}
+
+void ContainerLog::CopyToJournal(LogStream stream, int64_t now, LogWorkspace& workspace) {
+  if (!journal_) journal_.emplace(target_.journal_fields, workspace.journal.options().container_lines);
+  workspace.formatter.ForEach(
+      [&](bool partial, std::string_view text) { journal_->Write(workspace.journal, stream, partial, text, now); });
 }
 
 void ContainerLog::Append(std::string_view records, int64_t now, LogWorkspace& workspace) {
@@ -228,6 +237,7 @@ base::Status ContainerLog::Reopen() {
 
 void ContainerLog::Finish(LogWorkspace& workspace) {
   for (const LogStream stream : kLogStreams) WriteTaken(stream, /*end=*/true, workspace);
+  if (journal_) journal_->Finish(workspace.journal);
   // The state goes last: a spool without it would be formatted again.
   FAULT_POINT("log: finished");
   for (const LogStream stream : kLogStreams) ::unlink(SpoolPath(stream).c_str());

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "nspawn/container_journal.h"
 #include "nspawn/log_file.h"
 #include "nspawn/log_record.h"
 #include "nspawn/log_spool.h"
@@ -28,9 +29,10 @@ const char* LogStreamName(LogStream stream);
 
 // What the thread uses for one container after the other.
 struct LogWorkspace {
-  LogWorkspace();
+  explicit LogWorkspace(const JournalOptions& journal_options);
   RecordFormatter formatter;
   std::unique_ptr<char[]> input;
+  JournalWriter journal;
   std::atomic<uint64_t> dropped_records = 0;
 };
 
@@ -79,10 +81,12 @@ class ContainerLog {
   // Writes and publishes batch after batch; `parsed` grows by the bytes that each stands for.
   void WriteRecords(LogStream stream, std::string_view input, bool end, uint64_t& parsed, LogWorkspace& workspace);
   void Append(std::string_view records, int64_t now, LogWorkspace& workspace);
+  void CopyToJournal(LogStream stream, int64_t now, LogWorkspace& workspace);
   void ReportFailure(const base::Error& error, int64_t now);
   void ReportSuccess(int64_t now);
 
   LogTarget target_;
+  std::optional<ContainerJournal> journal_;  // none until there is a first record
   std::array<Stream, 2> streams_;
   std::function<void(LogStream, std::string_view)> tap_;
   std::optional<LogState> state_;  // none when the output is dropped

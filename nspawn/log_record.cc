@@ -11,7 +11,6 @@ namespace {
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 // Large enough for a full pipe (64 KiB) of lines of some length in one write.
 constexpr size_t kBufferSize = 256 * 1024;
-constexpr size_t kTagFromEnd = 2;  // "F " closes the header
 
 }  // namespace
 

@@ -36,6 +36,18 @@ class RecordFormatter {
 
   // Whole records; valid until the next Format().
   std::string_view records() const { return {buffer_.get(), size_}; }
+  // Calls `use(partial, text)` for each of them.
+  template <typename Use>
+  void ForEach(Use use) const {
+    std::string_view rest = records();
+    while (rest.size() > header_size_) {
+      const bool partial = rest[header_size_ - kTagFromEnd] == 'P';
+      rest.remove_prefix(header_size_);
+      const size_t end = rest.find('\n');
+      use(partial, rest.substr(0, end));
+      rest.remove_prefix(end + 1);
+    }
+  }
 
  private:
   char* Emit(char* to, std::string_view text, char tag) const;
@@ -44,6 +56,7 @@ class RecordFormatter {
   size_t size_ = 0;
   // "<time> stdout F ", of a fixed size so that copying it is a few instructions.
   static constexpr size_t kHeaderCapacity = 64;
+  static constexpr size_t kTagFromEnd = 2;  // "F " closes the header
   char header_[kHeaderCapacity] = {};
   size_t header_size_ = 0;
 };

@@ -63,8 +63,13 @@ base::Result<base::UniqueFd> OpenFifo(const std::string& path) {
 
 class LogsImpl : public Logs {
  public:
-  LogsImpl(FdStore& store, std::map<std::string, base::UniqueFd> stored, base::UniqueFd epoll, base::UniqueFd wake)
-      : store_(store), stored_(std::move(stored)), epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+  LogsImpl(FdStore& store, std::map<std::string, base::UniqueFd> stored, const JournalOptions& journal,
+           base::UniqueFd epoll, base::UniqueFd wake)
+      : store_(store),
+        stored_(std::move(stored)),
+        epoll_(std::move(epoll)),
+        wake_(std::move(wake)),
+        workspace_(journal) {}
   LogsImpl(const LogsImpl&) = delete;
   LogsImpl& operator=(const LogsImpl&) = delete;
   ~LogsImpl() override {
@@ -561,12 +566,13 @@ base::Status LogsImpl::Reopen(const std::string& name) {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Logs>> Logs::Create(FdStore& store, std::map<std::string, base::UniqueFd> stored) {
+base::Result<std::unique_ptr<Logs>> Logs::Create(FdStore& store, std::map<std::string, base::UniqueFd> stored,
+                                                 const JournalOptions& journal) {
   std::erase_if(stored, [](const auto& entry) { return !entry.first.starts_with(kStoredPrefix); });
   base::UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   base::UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll || !wake) return base::ErrnoError("preparing the log thread");
-  auto logs = std::make_unique<LogsImpl>(store, std::move(stored), std::move(epoll), std::move(wake));
+  auto logs = std::make_unique<LogsImpl>(store, std::move(stored), journal, std::move(epoll), std::move(wake));
   RETURN_IF_ERROR(logs->StartThread());
   return std::unique_ptr<Logs>(std::move(logs));
 }

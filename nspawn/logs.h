@@ -2,6 +2,7 @@
 //
 // One thread serves all containers. Every line is written once and in order, also when the daemon is killed at any
 // instant and started again: what has been taken from a FIFO is in a spool file below /run before it counts as taken.
+// The journal may get a copy of the lines; there, the lines of the batch in which the daemon was killed are missing.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "nspawn/container_journal.h"
 #include "nspawn/fd_store.h"
 #include "nspawn/stream.h"
 
@@ -26,6 +28,8 @@ struct LogTarget {
   // Clients may write to the container: through the FIFO "stdin" in the bundle, or the terminal.
   bool input = false;
   bool input_once = false;  // CRI's stdin_once; means nothing with a terminal
+  // Of every line in the journal, if output goes there.
+  JournalFields journal_fields = {};
 };
 
 // Thread-safe; the calls wait for the thread that serves the containers, which never blocks but on a disk.
@@ -34,7 +38,8 @@ class Logs {
   // `stored` are descriptors that an earlier run left in `store`, by name: "log-<container>-stdout", "-stderr",
   // "-terminal" and "-stdin" are taken up by Open(), others are closed and stay stored. `store` must outlive the
   // object.
-  static base::Result<std::unique_ptr<Logs>> Create(FdStore& store, std::map<std::string, base::UniqueFd> stored);
+  static base::Result<std::unique_ptr<Logs>> Create(FdStore& store, std::map<std::string, base::UniqueFd> stored,
+                                                    const JournalOptions& journal = {});
   // Stops reading. Containers go on, and a later run goes on with their output.
   virtual ~Logs() = default;
 

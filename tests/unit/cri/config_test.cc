@@ -113,6 +113,10 @@ configuration_directory = "/srv/net.d"
 plugin_directories = ["/srv/bin"]
 plugin_timeout = "1500ms"
 network_namespace_directory = "/run/other-netns"
+[journal]
+container_output = true
+container_lines = 100
+all_lines = 300
 )");
   EXPECT_EQ(config.state_directory, "/srv/state");
   EXPECT_EQ(config.runtime_directory, "/run/other");
@@ -142,6 +146,9 @@ network_namespace_directory = "/run/other-netns"
   EXPECT_EQ(config.network.plugin_timeout, std::chrono::milliseconds(1500));
   EXPECT_EQ(config.network.cache_directory, "/srv/state/cni");
   EXPECT_EQ(config.network_namespace_directory, "/run/other-netns");
+  EXPECT_TRUE(config.journal.enabled);
+  EXPECT_EQ(config.journal.container_lines, 100U);
+  EXPECT_EQ(config.journal.all_lines, 300U);
 }
 
 TEST(Config, TheStreamingServerListensOnLoopbackWithoutTls) {

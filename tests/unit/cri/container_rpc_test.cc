@@ -11,6 +11,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::UnorderedElementsAre;
 
 class ContainerRpc : public testing::Test {
@@ -110,6 +111,19 @@ TEST_F(ContainerRpc, NamesOfImagesAndContainersAgree) {
   EXPECT_EQ(status.image().image(), "docker.io/library/app:1");
   EXPECT_EQ(Unit(), "default-web-app-" + id.substr(0, 12));
   EXPECT_EQ(status.log_path(), node_.directory.path() + "/app.log");
+}
+
+TEST_F(ContainerRpc, LinesInTheJournalTellContainerPodAndImage) {
+  create_.mutable_config()->mutable_image()->set_user_specified_image("app:latest");
+  const std::string id = Create();
+  ASSERT_TRUE(Start(id).ok());
+  EXPECT_THAT(node_.logs.last.journal_fields,
+              UnorderedElementsAre(Pair("CRI_SANDBOX_ID", sandbox_), Pair("K8S_POD_NAME", "web"),
+                                   Pair("K8S_NAMESPACE_NAME", "default"), Pair("K8S_POD_UID", "uid-1"),
+                                   Pair("CRI_CONTAINER_ID", id), Pair("CONTAINER_NAME", "app"),
+                                   Pair("CONTAINER_ID", id.substr(0, 12)), Pair("CONTAINER_ID_FULL", id),
+                                   Pair("OBJECT_SYSTEMD_UNIT", Unit() + ".service"), Pair("SYSLOG_IDENTIFIER", "app"),
+                                   Pair("IMAGE_NAME", "app:latest")));
 }
 
 TEST_F(ContainerRpc, AnUnknownImageIsNotFoundAndLeavesNothing) {

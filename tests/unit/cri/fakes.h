@@ -228,6 +228,7 @@ class FakeLogs final : public nspawn::Logs {
   base::Status Open(const nspawn::LogTarget& target) override {
     if (failure) return *failure;
     open.insert(target.name);
+    last = target;
     return base::Ok();
   }
   void DropUnclaimed() override {}
@@ -246,6 +247,7 @@ class FakeLogs final : public nspawn::Logs {
   uint64_t DroppedLines() const override { return 0; }
 
   std::optional<base::Error> failure;
+  nspawn::LogTarget last;          // of Open()
   FakeStream* attached = nullptr;  // the last one; its owner may have ended it
   std::set<std::string> open;
   std::vector<std::string> reopened;
