@@ -1,0 +1,165 @@
+#include "crowd.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <set>
+#include <thread>
+
+#include "tests/cri_client/requests.h"
+#include "usage.h"
+
+namespace bench {
+namespace {
+
+constexpr int kFewPods = 10;
+constexpr int kScalePods = 200;
+constexpr std::chrono::seconds kSettle(2);
+// Processes by which pods are kept, beside those of the daemons named below.
+constexpr const char* kDaemons[] = {"cri-nspawnd", "containerd"};
+
+using Usage = std::map<std::string, ProcessUsage>;
+
+bool IsDaemon(const std::string& name) {
+  return std::find(std::begin(kDaemons), std::end(kDaemons), name) != std::end(kDaemons);
+}
+
+double Sum(const Usage& usage, double ProcessUsage::*what, bool daemon_only) {
+  double sum = 0;
+  for (const auto& [name, process] : usage) {
+    if (!daemon_only || IsDaemon(name)) sum += process.*what;
+  }
+  return sum;
+}
+
+base::Status RecordMemory(const Run& run, const Target& target, int pods) {
+  std::this_thread::sleep_for(kSettle);
+  ASSIGN_OR_RETURN(const Usage usage, UsageByName(target));
+  const std::string what = std::to_string(pods) + " pods";
+  run.samples.Add({"memory",
+                   target.name,
+                   what,
+                   0,
+                   {{"pods", pods},
+                    {"pss", Sum(usage, &ProcessUsage::pss, false)},
+                    {"daemon", Sum(usage, &ProcessUsage::pss, true)}}});
+  for (const auto& [name, process] : usage) {
+    if (process.pss >= 0.05) run.samples.Add({"memory", target.name, what + ": " + name, 0, {{"pss", process.pss}}});
+  }
+  return base::Ok();
+}
+
+base::Status RecordIdle(const Run& run, const Target& target) {
+  ASSIGN_OR_RETURN(const Usage before, UsageByName(target));
+  ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
+  std::this_thread::sleep_for(std::chrono::seconds(run.idle_seconds));
+  ASSIGN_OR_RETURN(const double cpu_after, NodeCpu(target));
+  ASSIGN_OR_RETURN(const Usage after, UsageByName(target));
+  const double minutes = run.idle_seconds / 60.0;
+  double wakeups = 0;
+  double daemon_wakeups = 0;
+  for (const auto& [name, process] : after) {
+    const auto found = before.find(name);
+    const ProcessUsage first = found == before.end() ? ProcessUsage() : found->second;
+    const double woken = static_cast<double>(process.wakeups - std::min(first.wakeups, process.wakeups));
+    wakeups += woken;
+    if (IsDaemon(name)) daemon_wakeups += woken;
+    run.samples.Add({"idle",
+                     target.name,
+                     name,
+                     0,
+                     {{"cpu", (process.cpu - first.cpu) / minutes}, {"wakeups", woken / run.idle_seconds}}});
+  }
+  run.samples.Add({"idle",
+                   target.name,
+                   "total",
+                   0,
+                   {{"cpu", (cpu_after - cpu_before) / minutes},
+                    {"wakeups", wakeups / run.idle_seconds},
+                    {"daemon_wakeups", daemon_wakeups / run.idle_seconds}}});
+  return base::Ok();
+}
+
+template <typename Request, typename Response>
+base::Status RecordCall(const Run& run, const Target& target, int round, const char* name,
+                        grpc::Status (v1::RuntimeService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                         Response*),
+                        const Request& request) {
+  ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
+  const auto answer = target.client->Call(method, request);
+  if (!answer.ok())
+    return base::Internal(std::string(name) + " of " + target.name + ": " + answer.status.error_message());
+  ASSIGN_OR_RETURN(const double cpu_after, NodeCpu(target));
+  if (round < 0) return base::Ok();
+  run.samples.Add({"list",
+                   target.name,
+                   name,
+                   round,
+                   {{"seconds", std::chrono::duration<double>(answer.took).count()}, {"cpu", cpu_after - cpu_before}}});
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
+  using Stub = v1::RuntimeService::Stub;
+  std::vector<Target> targets;
+  std::set<std::string> nodes;
+  for (const Target& target : run.targets) {
+    if (nodes.insert(target.cgroup).second) targets.push_back(target);
+  }
+  PodOptions options;
+  options.image = run.image;
+  std::map<std::string, std::vector<Pod>> pods;
+  const int most = suites.scale ? std::max(kScalePods, run.pods) : run.pods;
+  const auto grow = [&](int count) {
+    // In turn, so that what else the machine does meets all alike.
+    return InTurn(targets, count, 0, [&](const Target& target, int) -> base::Status {
+      const int number = static_cast<int>(pods[target.name].size());
+      Timings timings;
+      ASSIGN_OR_RETURN(Pod pod, StartPod(target, "crowd-" + std::to_string(number), options, &timings));
+      pods[target.name].push_back(std::move(pod));
+      if (suites.scale) {
+        double sum = 0;
+        for (const auto& [call, seconds] : timings) sum += seconds;
+        run.samples.Add({"scale", target.name, "start", number, {{"seconds", sum}}});
+      }
+      return base::Ok();
+    });
+  };
+  if (suites.memory) {
+    for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, 0));
+    RETURN_IF_ERROR(grow(kFewPods));
+    for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, kFewPods));
+  }
+  if (suites.memory || suites.list || suites.idle) {
+    RETURN_IF_ERROR(grow(run.pods - static_cast<int>(pods[targets[0].name].size())));
+  }
+  if (suites.memory) {
+    for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, run.pods));
+  }
+  if (suites.idle) {
+    std::vector<std::thread> threads;
+    for (const Target& target : targets) RETURN_IF_ERROR(RecordIdle(run, target));
+  }
+  if (suites.list) {
+    RETURN_IF_ERROR(InTurn(targets, run.rounds, 3, [&](const Target& target, int round) -> base::Status {
+      RETURN_IF_ERROR(
+          RecordCall(run, target, round, "ListContainers", &Stub::ListContainers, v1::ListContainersRequest()));
+      RETURN_IF_ERROR(
+          RecordCall(run, target, round, "ListPodSandbox", &Stub::ListPodSandbox, v1::ListPodSandboxRequest()));
+      v1::ContainerStatusRequest status;
+      status.set_container_id(pods[target.name][static_cast<size_t>(round + 3) % pods[target.name].size()].container);
+      RETURN_IF_ERROR(RecordCall(run, target, round, "ContainerStatus", &Stub::ContainerStatus, status));
+      return RecordCall(run, target, round, "ListContainerStats", &Stub::ListContainerStats,
+                        v1::ListContainerStatsRequest());
+    }));
+  }
+  if (suites.scale) RETURN_IF_ERROR(grow(most - static_cast<int>(pods[targets[0].name].size())));
+  for (const Target& target : targets) {
+    for (const Pod& pod : pods[target.name]) RETURN_IF_ERROR(StopPod(target, pod, nullptr));
+  }
+  return base::Ok();
+}
+
+}  // namespace bench
