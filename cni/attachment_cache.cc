@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 namespace cni {
 namespace {

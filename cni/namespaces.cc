@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 namespace cni {
 namespace {
@@ -249,6 +250,7 @@ base::Result<std::string> Namespaces::Pin(const std::string& name, int pid,
 // Runs `pin` in a thread of its own, which may go to another network namespace.
 base::Result<std::string> Namespaces::PinIn(const std::string& name,
                                             const std::function<base::Status(const std::string&)>& pin) {
+  const base::TraceSpan span("cni", "network namespace", name);
   RETURN_IF_ERROR(CheckName(name));
   RETURN_IF_ERROR(base::MakeDirectories(directory_, 0755));
   const std::string path = directory_ + "/" + name;
@@ -266,6 +268,7 @@ base::Result<std::string> Namespaces::PinIn(const std::string& name,
 }
 
 base::Status Namespaces::Remove(const std::string& name) {
+  const base::TraceSpan span("cni", "remove network namespace", name);
   RETURN_IF_ERROR(CheckName(name));
   return RemovePath(directory_ + "/" + name);
 }

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 namespace cni {
 namespace {
@@ -170,6 +171,7 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
   auto program = Find(plugin.type);
   if (!program.ok()) return {{}, 0, std::move(program).error()};
+  const base::TraceSpan span("cni", plugin.type, verb);
   PluginCall call;
   call.program = *std::move(program);
   call.environment = std::move(environment);

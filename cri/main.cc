@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "cri/config.h"
 #include "cri/image_holds.h"
 #include "cri/plugin_runner.h"
@@ -163,6 +164,7 @@ int main(int argc, char** argv) {
   bool check = false;
   bool check_store = false;
   bool remove_pods = false;
+  std::string trace;
   app.add_option("--config,-c", config_path, "Configuration file")->capture_default_str();
   auto* const config_only =
       app.add_flag("--check-config", check, "Read the configuration, say whether it is right, and exit");
@@ -172,6 +174,7 @@ int main(int argc, char** argv) {
                "Compare all image layers with what was pulled, pull again what differs, and exit")
       ->excludes(config_only)
       ->excludes(pods);
+  app.add_option("--trace", trace, "Write where time goes to this file, for chrome://tracing or ui.perfetto.dev");
   app.set_version_flag("--version", std::string("cri-nspawnd ") + CRI_NSPAWN_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -201,6 +204,12 @@ int main(int argc, char** argv) {
     const auto status = cri::CheckStore(*config);
     if (!status.ok()) std::cerr << "cri-nspawnd: " << base::Printable(status.error().message(), 8192) << "\n";
     return status.ok() ? *status : 1;
+  }
+  if (!trace.empty()) {
+    if (const base::Status started = base::StartTrace(trace); !started.ok()) {
+      std::cerr << "cri-nspawnd: " << started.error().message() << "\n";
+      return 1;
+    }
   }
   if (const base::Status status = cri::Run(*config); !status.ok()) {
     base::Log(base::LogLevel::kError, status.error().message());

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "base/trace.h"
 
 namespace cri {
 
@@ -127,6 +128,7 @@ class RecordTable {
 
   // Removes a record and its directory.
   base::Status Erase(const std::string& id) {
+    const base::TraceSpan span("disk", "erase record", id);
     RETURN_IF_ERROR(base::RemoveTree(Directory(id)).Wrap("remove the record of " + kind_ + " " + id));
     Snapshot last;
     {

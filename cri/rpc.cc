@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 namespace cri {
 
@@ -17,6 +18,7 @@ grpc::Status ToGrpc(const base::Status& status) {
 
 grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base::Status()>& handler) {
   const base::LogScope scope;
+  const base::TraceSpan span("rpc", rpc);
   base::AddLogField("CRI_RPC", rpc);
   const auto begin = std::chrono::steady_clock::now();
   base::Status status;

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 namespace nspawn {
 namespace {
@@ -83,6 +84,7 @@ Status Bundles::WriteInto(const std::string& directory, const ContainerSpec& spe
 }
 
 Status Bundles::Write(const ContainerSpec& spec, const std::string& unit_text, const CgroupFiles& cgroup_files) const {
+  const base::TraceSpan span("disk", "write bundle", spec.name);
   RETURN_IF_ERROR(base::MakeDirectories(root_, 0700));
   const std::string staging = root_ + "/." + spec.name + "." + base::RandomHex(4);
   if (mkdir(staging.c_str(), 0755) != 0) return ErrnoError("creating " + staging);
@@ -96,6 +98,7 @@ Status Bundles::Write(const ContainerSpec& spec, const std::string& unit_text, c
 }
 
 Status Bundles::Remove(const std::string& name) const {
+  const base::TraceSpan span("disk", "remove bundle", name);
   const std::string removing = root_ + "/." + name + "." + base::RandomHex(4);
   if (rename(Path(name).c_str(), removing.c_str()) != 0) {
     if (errno == ENOENT) return {};
@@ -196,6 +199,24 @@ std::optional<SliceOomKills> Bundles::ReadOomKills(const std::string& name) cons
 void Bundles::KeepOomKills(const std::string& name, const SliceOomKills& kills) const {
   // Without it an exit by SIGKILL is not told from one for want of memory.
   (void)base::WriteFileAtomic(Path(name) + "/oom-kills", std::to_string(kills.gone) + " " + kills.slice);
+}
+
+void Bundles::AskForSteps(const std::string& name) const {
+  (void)base::WriteFileAtomic(Path(name) + "/steps", "");
+}
+
+void Bundles::TraceSteps(const std::string& name, int track) const {
+  const auto content = base::ReadFile(Path(name) + "/steps", kMostSmall);
+  if (!content.ok()) return;
+  int64_t begin = 0;
+  for (const std::string_view line : base::Split(*content, '\n')) {
+    const size_t space = line.find(' ');
+    const auto end = base::ParseUnsigned(line.substr(0, space));
+    if (!end || space == std::string_view::npos) continue;
+    // Two processes tell theirs, in one row: each step from the last one's end on.
+    if (begin != 0) base::TraceSpanOf(track, "init", line.substr(space + 1), name, begin, static_cast<int64_t>(*end));
+    begin = static_cast<int64_t>(*end);
+  }
 }
 
 Status Bundles::WriteExit(const std::string& name, const Exit& exit) const {

@@ -13,6 +13,7 @@
 //   user                           whom its program runs as, written by init
 //   starting, started, exit        what became of it
 //   oom-kills                      SliceOomKills
+//   steps                          how long init takes, when a trace is written: see init/steps.h
 //
 // A bundle is written under a name that begins with a dot and renamed when complete, and renamed back before it is
 // removed: a name without a dot is a complete bundle.
@@ -71,6 +72,10 @@ class Bundles {
   // What KeepOomKills() kept; nothing when that is not known.
   std::optional<SliceOomKills> ReadOomKills(const std::string& name) const;
   void KeepOomKills(const std::string& name, const SliceOomKills& kills) const;
+
+  // Has init tell its steps, and gives them as spans of the trace that is written.
+  void AskForSteps(const std::string& name) const;
+  void TraceSteps(const std::string& name, int track) const;
 
   base::Status WriteExit(const std::string& name, const Exit& exit) const;
   // Nothing when there is none.

@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 namespace nspawn {
 namespace {
@@ -389,6 +390,7 @@ void SystemBus::Begin(const Target& target, const Fill& fill, Reply read, Finish
 }
 
 Status SystemBus::Call(const Target& target, Fill fill, Reply read) {
+  const base::TraceSpan span("bus", target.method);
   auto promise = std::make_shared<std::promise<Status>>();
   auto future = promise->get_future();
   // Should the loop end with the call under way, dropping the callback breaks the promise.
@@ -406,6 +408,7 @@ Status SystemBus::Call(const Target& target, Fill fill, Reply read) {
 }
 
 Result<std::string> SystemBus::RunJob(const char* method, Fill fill) {
+  const base::TraceSpan span("job", method);
   job_slots_.acquire();
   const struct Release {
     std::counting_semaphore<kMostJobs>& slots;

@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "nspawn/bundle.h"
 #include "nspawn/bus.h"
 #include "nspawn/oom_kills.h"
@@ -425,6 +426,7 @@ Status SystemdContainers::WriteCgroupFiles(const std::string& cgroup, const Cgro
 }
 
 Result<Container> SystemdContainers::Start(const std::string& name) {
+  const base::TraceSpan span("nspawn", "start container", name);
   ASSIGN_OR_RETURN(const Record before, Load(name));
   if (before.exit) return Error(Code::kFailedPrecondition, "container " + name + " has already run and ended");
   if (before.ran) return Describe(name, before);
@@ -433,6 +435,7 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
   if (const auto kept = bundles().ReadOomKills(name)) records_->KeepOomKills(name, kept->slice);
   RETURN_IF_ERROR(bundles().MarkStarting(name).Wrap(doing));
   FAULT_POINT("container start: marked as starting");
+  if (base::Tracing()) bundles().AskForSteps(name);
   auto job = bus_.StartUnit(UnitName(name));
   FAULT_POINT("container start: unit started");
   if (!job.ok()) {
@@ -448,6 +451,7 @@ Result<Container> SystemdContainers::Start(const std::string& name) {
     bundles().ClearStarting(name);
     return std::move(failure).Wrap(doing);
   }
+  if (base::Tracing()) bundles().TraceSteps(name, record->pid);
   records_->Confirm(name);
   RETURN_IF_ERROR(bundles().MarkStarted(name).Wrap(doing));
   FAULT_POINT("container start: marked as started");

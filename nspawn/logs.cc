@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "nspawn/attached_client.h"
 #include "nspawn/container_input.h"
 #include "nspawn/container_log.h"
@@ -238,6 +239,7 @@ void LogsImpl::Run() {
 }
 
 base::Status LogsImpl::Open(const LogTarget& target) {
+  const base::TraceSpan span("log", "open", target.name);
   {
     const std::lock_guard lock(mutex_);
     if (!names_.insert(target.name).second) {
@@ -519,6 +521,7 @@ void LogsImpl::DropUnclaimed() {
 }
 
 void LogsImpl::Close(const std::string& name, int grace_milliseconds) {
+  const base::TraceSpan span("log", "close", name);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(grace_milliseconds);
   bool known = true;
   bool more = true;

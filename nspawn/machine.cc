@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "nspawn/bus.h"
 #include "nspawn/hostname.h"
 #include "nspawn/oom_score.h"
@@ -330,6 +331,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
 }
 
 Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
+  const base::TraceSpan span("nspawn", "start machine", spec.name);
   const std::string doing = "starting machine " + base::Printable(spec.name, 80);
   RETURN_IF_ERROR(Check(spec).Wrap(doing));
   if (!records_->Insert(spec.name)) return Error(Code::kAlreadyExists, doing + ": there is one by that name");
@@ -348,6 +350,7 @@ Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
 }
 
 Status SystemdMachines::Stop(const std::string& name) {
+  const base::TraceSpan span("nspawn", "stop machine", name);
   const auto job = bus_.StopUnit(UnitName(name));
   if (!job.ok() && job.error().code() != Code::kNotFound) {
     return Error(job.error()).Wrap("stopping machine " + name);

@@ -41,6 +41,7 @@
 #include "nspawn/init/restore.h"
 #include "nspawn/init/root_filesystem.h"
 #include "nspawn/init/setup.h"
+#include "nspawn/init/steps.h"
 #include "nspawn/init/streams.h"
 #include "nspawn/init/sysctls.h"
 #include "nspawn/process/bundle.h"
@@ -117,7 +118,9 @@ Result<OwnFilesystems> MakeRoot(const Setup& setup) {
       if (*stream) RETURN_IF_ERROR(GivePipe(spec, identity, stream->get()));
     }
   }
+  StepDone("look at the root filesystem");
   RETURN_IF_ERROR(EnterRoot(root));
+  StepDone("enter the root filesystem");
   return std::move(made.own);
 }
 
@@ -178,6 +181,7 @@ Result<Identity> MakeContainer(const Setup& setup, int socket) {
     }
   }
   if (identity.ok()) {
+    StepDone("user and streams");
     Tell(socket.get(), kReady);
     // Nothing is heard when init was killed: the start is over then.
     if (Hear(socket.get()).empty()) ::_exit(1);

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "nspawn/init/host_tree.h"
+#include "nspawn/init/steps.h"
 #include "nspawn/process/mount_api.h"
 
 namespace nspawn {
@@ -154,6 +155,7 @@ Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int proc, con
                                           const std::string& mount_point) {
   RootFilesystem made;
   ASSIGN_OR_RETURN(made.own, MakeFilesystems(spec));
+  StepDone("make file systems");
   // Nothing may spread from here to the namespace of the unit's neighbours, nor later come in.
   if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
   const UniqueFd own_namespace(::openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
@@ -163,8 +165,11 @@ Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int proc, con
                                                 .own = own_namespace.get(),
                                                 .device_tree = made.own.devices.get(),
                                                 .maps = maps}));
+  StepDone("take mounts from the host");
   ASSIGN_OR_RETURN(made.root, MountImages(spec, tree, mount_point));
+  StepDone("mount the image");
   RETURN_IF_ERROR(MountAll(spec, made.root.get(), made.own, tree));
+  StepDone("mount the rest");
   return made;
 }
 
