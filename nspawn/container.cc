@@ -277,6 +277,8 @@ class SystemdContainers : public Containers {
   Status WriteCgroupFiles(const std::string& cgroup, const CgroupFiles& files) const;
   Status Kill(const std::string& name);
   Status Detach(const std::string& name);
+  std::string DropInDirectory(const std::string& name) const { return options_.units + "/" + UnitName(name) + ".d"; }
+  Status WriteDropIn(const std::string& name) const;
   Result<Container> Describe(const std::string& name, const Record& record) const;
 
   Bus& bus_;
@@ -321,7 +323,7 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   }
   spec.process.oom_score_adjust = spec.oom_score_adjust;
   ASSIGN_OR_RETURN(const ResourceSettings resources, MapResources(spec.resources));
-  ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init));
+  ASSIGN_OR_RETURN(const std::string unit_text, UnitText(spec, resources, options_.init, bundles().Path(spec.name)));
   // The bundle comes first: it says what else there is.
   RETURN_IF_ERROR(bundles().Write(spec, unit_text, resources.files));
   FAULT_POINT("container create: bundle written");
@@ -329,6 +331,7 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
   bundles().KeepOomKills(spec.name, {.slice = CgroupOfSlice(SliceName(spec)), .gone = 0});
   Status status = MakeWritableLayer(spec.process);
   FAULT_POINT("container create: writable layer made");
+  if (status.ok()) status = WriteDropIn(spec.name);
   if (status.ok()) {
     status = bus_.AttachImage(bundles().Path(spec.name), spec.name, kProfile);
     FAULT_POINT("container create: image attached");
@@ -336,6 +339,7 @@ Status SystemdContainers::Create(const ContainerSpec& asked) {
     if (!status.ok() && status.error().code() != Code::kInvalidArgument) (void)Detach(spec.name);
   }
   if (!status.ok()) {
+    (void)base::RemoveTree(DropInDirectory(spec.name));
     (void)RemoveWritableLayer(spec.process);
     (void)bundles().Remove(spec.name);
     return std::move(status).Wrap("creating container " + spec.name);
@@ -509,10 +513,16 @@ Status SystemdContainers::Stop(const std::string& name, const std::string& signa
   return Kill(name).Wrap(doing);
 }
 
+Status SystemdContainers::WriteDropIn(const std::string& name) const {
+  // Not where portabled has its own: an operator's "portablectl detach" would find that directory not empty.
+  RETURN_IF_ERROR(base::MakeDirectories(DropInDirectory(name)));
+  return base::WriteFileAtomic(DropInDirectory(name) + "/" + kContainerDropInName, ContainerDropIn(), 0644);
+}
+
 Status SystemdContainers::Detach(const std::string& name) {
   auto status = bus_.DetachImage(bundles().Path(name));
-  if (!status.ok() && status.error().code() == Code::kNotFound) return {};
-  return status;
+  if (!status.ok() && status.error().code() != Code::kNotFound) return status;
+  return base::RemoveTree(DropInDirectory(name));
 }
 
 Status SystemdContainers::Remove(const std::string& name) {

@@ -85,8 +85,9 @@ struct Container {
 
 struct ContainerOptions {
   std::string bundle_root = "/run/cri-nspawn/containers";
-  std::string init = "/usr/lib/cri-nspawn/init";  // bound read-only into every bundle
+  std::string init = "/usr/lib/cri-nspawn/init";
   std::string cgroup_root = "/sys/fs/cgroup";
+  std::string units = "/run/systemd/system";  // where drop-ins for systemd go
 };
 
 // Thread-safe; calls block until systemd's job is done. Calls that change the same container are to be made one after

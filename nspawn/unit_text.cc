@@ -72,6 +72,17 @@ Result<std::string> AllowedNode(const std::string& path) {
          std::to_string(minor(info.st_rdev));
 }
 
+// A word of a command line as systemd reads it.
+std::string QuoteWord(std::string_view word) {
+  std::string out = "\"";
+  for (const char c : word) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '%' || c == '$') out += c;
+    out += c;
+  }
+  return out + "\"";
+}
+
 std::string MetadataKey(std::string_view key) {
   std::string out;
   for (const char c : key.substr(0, 256)) {
@@ -135,9 +146,15 @@ std::string SliceName(const ContainerSpec& spec) {
   return spec.host_service ? "system.slice" : "machine.slice";
 }
 
-Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& resources, const std::string& init) {
+std::string_view ContainerDropIn() {
+  return "[Service]\nRootDirectory=\nBindReadOnlyPaths=\nLogExtraFields=\n";
+}
+
+Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& resources, const std::string& init,
+                             const std::string& bundle) {
   const std::string slice = SliceName(spec);
   if (!IsSlice(slice)) return Unfit("slice", slice);
+  if (!bundle.empty() && !IsPlainPath(bundle)) return Unfit("path of a bundle", bundle);
   if (!spec.network_namespace.empty() && !IsPlainPath(spec.network_namespace)) {
     return Unfit("path of a network namespace", spec.network_namespace);
   }
@@ -173,9 +190,13 @@ Result<std::string> UnitText(const ContainerSpec& spec, const ResourceSettings& 
     text.Line("RemainAfterExit=yes");
     text.Line("Restart=no");
   }
-  text.Line("ExecStart=+/init");
-  text.Set("BindReadOnlyPaths", EscapeSpecifiers(init) + ":/init");
-  text.Line("MountAPIVFS=no");
+  if (bundle.empty()) {
+    text.Line("ExecStart=+/init");
+    text.Set("BindReadOnlyPaths", EscapeSpecifiers(init) + ":/init");
+    text.Line("MountAPIVFS=no");
+  } else {
+    text.Set("ExecStart", "+" + init + " " + QuoteWord(bundle));
+  }
   text.Set("TimeoutStartSec", kStartTimeout);
   text.Set("TimeoutStopSec", spec.host_service ? kHostServiceStopTimeout : kStopTimeout);
   text.Line("KillMode=mixed");

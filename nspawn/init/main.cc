@@ -1,9 +1,11 @@
 // init: the program that a container's unit starts.
 //
-// It runs with all privileges in the mount namespace that systemd made for the unit, where the bundle is the root. It
-// makes the container around a new process, which becomes the container's program and a child of the service
-// manager, tells the manager that this is the unit's main process, and exits: nothing of it stays. A container that is
-// restored from a checkpoint is made by criu instead: see restore.h.
+// usage: init [BUNDLE]
+//
+// It runs with all privileges, in a mount namespace where the bundle is the root: with an argument it makes that
+// itself, else systemd made it for the unit. It makes the container around a new process, which becomes the container's
+// program and a child of the service manager, tells the manager that this is the unit's main process, and exits:
+// nothing of it stays. A container that is restored from a checkpoint is made by criu instead: see restore.h.
 //
 // What the bundle holds for it: "spec" (Encode() of process_spec.h), "seccomp" (a filter's instructions, when the
 // specification asks for it), the FIFOs "stdin", "stdout" and "stderr" or the socket "console" (console.h), and the
@@ -302,7 +304,13 @@ Status RestoreContainer(const Notifier& notifier, const Setup& setup, const Rest
 }
 
 // `child` is the connection to the container's process; while that waits on it after an error, it must stay open.
-Status StartContainer(const Notifier& notifier, UniqueFd& child) {
+Status StartContainer(const Notifier& notifier, char** arguments, UniqueFd& child) {
+  if (arguments[0] != nullptr && arguments[1] != nullptr) {
+    RETURN_IF_ERROR(ExecuteReadOnly(arguments));
+    RETURN_IF_ERROR(EnterBundle(arguments[1]));
+  }
+  OpenSteps();
+  StepDone("enter the bundle");
   ASSIGN_OR_RETURN(const Bundle bundle, ReadBundle(""));
   ASSIGN_OR_RETURN(const Streams streams, OpenStreams(bundle.spec));
   ASSIGN_OR_RETURN(const UniqueFd proc, OpenProc());
@@ -361,7 +369,7 @@ Status StartContainer(const Notifier& notifier, UniqueFd& child) {
 }  // namespace
 }  // namespace nspawn
 
-int main() {
+int main(int, char** arguments) {
   const base::Result<nspawn::Notifier> notifier = nspawn::Notifier::Connect();
   if (!notifier.ok()) {
     (void)base::WriteAll(2, "init: " + notifier.error().message() + "\n");
@@ -370,7 +378,7 @@ int main() {
   // Nobody in a namespace that is joined may look into this process.
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   base::UniqueFd child;
-  if (const base::Status started = nspawn::StartContainer(*notifier, child); !started.ok()) {
+  if (const base::Status started = nspawn::StartContainer(*notifier, arguments, child); !started.ok()) {
     const std::string status = nspawn::FormatStartError(started.error());
     (void)base::WriteAll(2, "init: " + status + "\n");
     (void)notifier->Send("STATUS=" + status);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -175,6 +176,17 @@ Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int proc, con
 
 Status MakeReadOnly(int root) {
   return ChangeMount(root, MOUNT_ATTR_RDONLY, 0, false).Wrap("make the root filesystem read-only");
+}
+
+Status EnterBundle(const std::string& path) {
+  const std::string doing = "enter the bundle";
+  if (::unshare(CLONE_NEWNS) != 0) return base::ErrnoError("make a mount namespace");
+  if (::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0) return base::ErrnoError("make mounts private");
+  ASSIGN_OR_RETURN(const UniqueFd root, CloneMount(AT_FDCWD, path, false).Wrap(doing));
+  const UniqueFd point(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!point) return base::ErrnoError(doing);
+  RETURN_IF_ERROR(AttachMount(root.get(), point.get()).Wrap(doing));
+  return EnterRoot(root.get()).Wrap(doing);
 }
 
 Status EnterRoot(int root) {

@@ -27,6 +27,9 @@ base::Result<RootFilesystem> MakeRootFilesystem(const ProcessSpec& spec, int pro
 
 base::Status MakeReadOnly(int root);
 
+// Makes a mount namespace, of which the bundle at `path` becomes the root.
+base::Status EnterBundle(const std::string& path);
+
 // Makes `root` the root of the mount namespace and of this process, and lets go of all that was there before.
 base::Status EnterRoot(int root);
 

@@ -51,6 +51,17 @@ Status CheckProgramReadOnly(int proc) {
                      "the program must lie on a read-only mount, out of the containers' reach");
 }
 
+Status ExecuteReadOnly(char** arguments) {
+  const UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (proc && CheckProgramReadOnly(proc.get()).ok()) return base::Ok();
+  const UniqueFd program(::openat(proc.get(), "self/exe", O_PATH | O_CLOEXEC));
+  if (!program) return base::ErrnoError("open the program's own file");
+  ASSIGN_OR_RETURN(const UniqueFd clone, CloneMount(program.get(), "", false));
+  RETURN_IF_ERROR(ChangeMount(clone.get(), MOUNT_ATTR_RDONLY, 0, false));
+  ::syscall(SYS_execveat, clone.get(), "", arguments, environ, AT_EMPTY_PATH);
+  return base::ErrnoError("execute the program from a read-only mount");
+}
+
 Result<int> CloneProcess(uint64_t flags, int cgroup, UniqueFd* pidfd) {
   int new_pidfd = -1;
   clone_args arguments{};

@@ -24,6 +24,10 @@ base::Status EnterNamespace(int fd, int type, const std::string& kind);
 // An error unless this process' program lies on a read-only mount. One that runs in a container's namespaces could be
 // written to by the container through /proc otherwise (CVE-2019-5736).
 base::Status CheckProgramReadOnly(int proc);
+// Executes this process' program again where it lies on no such mount: through a clone of its mount that is read-only
+// for good, and that nothing but the process holds. Returns where there is nothing to do, and on errors. The host's
+// /proc is trusted.
+base::Status ExecuteReadOnly(char** arguments);
 
 // Creates a child like fork(2) with clone3(2) `flags` and gives its PID, 0 in the child. CLONE_PARENT makes it a child
 // of the caller's parent. `cgroup` (with CLONE_INTO_CGROUP) and `pidfd` (with CLONE_PIDFD) may be left out.

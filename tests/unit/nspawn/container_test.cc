@@ -48,8 +48,8 @@ class ContainerTest : public testing::Test {
 
   // As a new run of the daemon.
   void Restart() {
-    auto containers =
-        Containers::Make(bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init", directory_ + "/cgroup"});
+    auto containers = Containers::Make(bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init",
+                                              directory_ + "/cgroup", directory_ + "/units"});
     ASSERT_TRUE(containers.ok());
     containers_ = *std::move(containers);
     containers_->OnExit([this](const std::string& name, const Exit& exit) {
@@ -122,6 +122,13 @@ TEST_F(ContainerTest, CreationAttachesTheBundleByItsExactName) {
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->state, Container::State::kCreated);
   EXPECT_EQ(containers_->BundleDirectory("web"), directory_ + "/containers/web");
+}
+
+TEST_F(ContainerTest, WhatPortabledHasSystemdDoIsTakenBack) {
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  const auto drop_in = base::ReadFile(directory_ + "/units/web.service.d/50-cri-nspawn.conf", 4096);
+  ASSERT_TRUE(drop_in.ok()) << drop_in.error().message();
+  EXPECT_THAT(*drop_in, AllOf(HasSubstr("\nRootDirectory=\n"), HasSubstr("\nBindReadOnlyPaths=\n")));
 }
 
 TEST_F(ContainerTest, FailedCreationLeavesNothing) {
@@ -383,7 +390,8 @@ TEST_F(ContainerTest, RemovalTakesEverythingAndIsRepeatable) {
   }
   ASSERT_TRUE(containers_->Remove("web").ok());
   EXPECT_THAT(*base::ListDirectory(directory_ + "/containers"), IsEmpty());
-  EXPECT_THAT(*base::ListDirectory(directory_), ElementsAre("cgroup", "containers"));
+  EXPECT_THAT(*base::ListDirectory(directory_), ElementsAre("cgroup", "containers", "units"));
+  EXPECT_THAT(*base::ListDirectory(directory_ + "/units"), IsEmpty());
   EXPECT_FALSE(bus_.Watches(kUnit));
   EXPECT_TRUE(containers_->Remove("web").ok());
   EXPECT_TRUE(containers_->Remove("there-is-none").ok());

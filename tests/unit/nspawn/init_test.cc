@@ -94,9 +94,19 @@ class Init : public testing::Test {
     ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
 
+  // As systemd does for the unit of a container.
+  [[noreturn]] void BecomeContainerUnit() const {
+    const std::string socket = "NOTIFY_SOCKET=" + bundle_ + "/run/notify";
+    const char* const arguments[] = {INIT_PROGRAM, bundle_.c_str(), nullptr};
+    const char* const environment[] = {socket.c_str(), nullptr};
+    ::execve(INIT_PROGRAM, const_cast<char**>(arguments), const_cast<char**>(environment));
+    ::_exit(98);
+  }
+
   // As systemd does for a unit with RootDirectory= and BindReadOnlyPaths=.
   [[noreturn]] void BecomeUnit() const {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!bound_) BecomeContainerUnit();
     const std::string init = bundle_ + "/init";
     if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0 ||
         ::mount(bundle_.c_str(), bundle_.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
@@ -204,6 +214,7 @@ class Init : public testing::Test {
   pid_t first_ = 0;
   ProcessSpec spec_;
   std::string raw_spec_;
+  bool bound_ = false;  // systemd has made the mount namespace
   bool read_only_ = true;
   std::function<void(const Outcome&)> on_message_;
 };
@@ -262,6 +273,13 @@ TEST_F(Init, StartsTheProgramAndIsGone) {
   EXPECT_EQ(WEXITSTATUS(outcome.status), 42);
   EXPECT_EQ(outcome.output, "out\n");
   EXPECT_EQ(outcome.error, "err\n");
+}
+
+TEST_F(Init, StartsTheProgramWhereSystemdMadeTheRoot) {
+  bound_ = true;
+  const Outcome outcome = Shell("echo out; exit 42");
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 42);
+  EXPECT_EQ(outcome.output, "out\n");
 }
 
 TEST_F(Init, LeavesNoMountOnTheHost) {
@@ -482,6 +500,7 @@ TEST_F(Init, WithoutAnAnswerFromTheDaemonTheProgramIsNotRun) {
 }
 
 TEST_F(Init, RefusesToRunWhereTheContainerCouldWriteToIt) {
+  bound_ = true;
   read_only_ = false;
   const Outcome outcome = Shell("true");
   EXPECT_EQ(WEXITSTATUS(outcome.init_status), 1);

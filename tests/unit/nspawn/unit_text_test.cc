@@ -73,6 +73,14 @@ TEST(UnitTextTest, SaysWhatTheContainerIs) {
   }
 }
 
+TEST(UnitTextTest, ABundleIsAWordForInit) {
+  const auto text = UnitText(Spec(), {}, kInit, "/run/a b\"c$d%e");
+  ASSERT_TRUE(text.ok()) << text.error().message();
+  EXPECT_THAT(*text, HasSubstr("\nExecStart=+/usr/lib/cri-nspawn/init \"/run/a b\\\"c$$d%%e\"\n"));
+  EXPECT_THAT(*text, Not(HasSubstr("Bind")));
+  EXPECT_FALSE(UnitText(Spec(), {}, kInit, "/run/a\nExecStart=/bin/evil").ok());
+}
+
 TEST(UnitTextTest, HostileTextCannotLeaveItsLine) {
   const auto plain = UnitText(Spec(), {}, kInit);
   ASSERT_TRUE(plain.ok());
