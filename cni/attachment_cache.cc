@@ -66,11 +66,17 @@ void AttachmentCache::RemoveLeftovers() const {
   }
 }
 
-base::Status AttachmentCache::Write(const CachedAttachment& attachment) const {
+base::Status AttachmentCache::Create(const CachedAttachment& attachment) const {
+  const base::TraceSpan span("disk", "create attachment", attachment.invocation.container_id);
   const std::string doing = "record the network attachment of " + attachment.invocation.container_id;
   RETURN_IF_ERROR(base::MakeDirectories(directory_, 0700).Wrap(doing));
   return base::WriteFileDurable(PathOf(attachment.invocation.container_id), base::JsonText(ToJson(attachment)))
       .Wrap(doing);
+}
+
+base::Status AttachmentCache::Update(const CachedAttachment& attachment) const {
+  return base::WriteFileAtomic(PathOf(attachment.invocation.container_id), base::JsonText(ToJson(attachment)))
+      .Wrap("record the network attachment of " + attachment.invocation.container_id);
 }
 
 base::Result<CachedAttachment> AttachmentCache::Read(const std::string& container_id) const {

@@ -20,11 +20,13 @@ class AttachmentCache {
  public:
   explicit AttachmentCache(std::string directory) : directory_(std::move(directory)) {}
 
-  // Removes what an interrupted Write left behind. For the start, before any other call.
+  // Removes what an interrupted write left behind. For the start, before any other call.
   void RemoveLeftovers() const;
 
-  // Returns when the entry would outlive a power loss.
-  base::Status Write(const CachedAttachment& attachment) const;
+  // Makes an entry, and returns when it would outlive a power loss.
+  base::Status Create(const CachedAttachment& attachment) const;
+  // Replaces an entry. After a power loss it may have no result, or make no sense: a DEL is possible without it.
+  base::Status Update(const CachedAttachment& attachment) const;
   // kNotFound when there is no entry, kDataLoss when there is one that makes no sense.
   base::Result<CachedAttachment> Read(const std::string& container_id) const;
   // No error when there is none.

@@ -215,7 +215,7 @@ class PluginNetwork : public Network {
       return base::Error(base::Code::kAlreadyExists, "it is attached already, or was not detached after a failure");
     }
     CachedAttachment cached{std::move(invocation), configuration->document, nullptr};
-    RETURN_IF_ERROR(cache_.Write(cached));
+    RETURN_IF_ERROR(cache_.Create(cached));
     FAULT_POINT("network attach: intent kept");
 
     base::Json result;
@@ -240,7 +240,7 @@ class PluginNetwork : public Network {
     }
     FAULT_POINT("network attach: plugins have run");
     cached.result = result;
-    RETURN_IF_ERROR(cache_.Write(cached));
+    RETURN_IF_ERROR(cache_.Update(cached));
     return addresses;
   }
 

@@ -112,10 +112,11 @@ base::Status Create(Runtime& runtime, const ContainerRecord& record, const Sandb
   RETURN_IF_ERROR(runtime.parts.containers.Create(spec));
   RETURN_IF_ERROR(WriteRestore(runtime, record.name(), restore));
   FAULT_POINT("container create: unit attached");
-  return runtime.containers.Update(record.id(), [](ContainerRecord& container) {
+  const auto created = [](ContainerRecord& container) {
     container.set_state(ContainerRecord::CREATED);
     return true;
-  });
+  };
+  return runtime.containers.Update(record.id(), created, Keep::kUntilReboot);
 }
 
 }  // namespace

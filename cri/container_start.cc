@@ -20,7 +20,7 @@ base::Status Start(Runtime& runtime, const ContainerRecord& record) {
   if (!started.ok()) return started.error();
   FAULT_POINT("container start: started");
   if (started->state == nspawn::Container::State::kExited) runtime.RecordExit(record.id(), started->exit);
-  return runtime.containers.Update(record.id(), [&](ContainerRecord& container) {
+  const auto running = [&](ContainerRecord& container) {
     RecordUser(*started, container);
     if (container.state() != ContainerRecord::CREATED) return true;  // it has ended in the meantime
     container.set_state(ContainerRecord::RUNNING);
@@ -28,7 +28,8 @@ base::Status Start(Runtime& runtime, const ContainerRecord& record) {
     container.set_cgroup(started->cgroup);
     container.set_started_at(started->started_at);
     return true;
-  });
+  };
+  return runtime.containers.Update(record.id(), running, Keep::kUntilReboot);
 }
 
 }  // namespace

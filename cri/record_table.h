@@ -18,6 +18,13 @@
 
 namespace cri {
 
+// What is to become of a change when the machine goes down without a warning.
+enum class Keep {
+  kForever,
+  // It may be lost: what it tells of does not outlive the machine either. Costs no waiting for the disk.
+  kUntilReboot,
+};
+
 template <typename Record>
 class RecordTable {
  public:
@@ -93,7 +100,7 @@ class RecordTable {
   base::Status Insert(Record record) {
     const std::string id = record.id();
     RETURN_IF_ERROR(base::MakeDirectories(Directory(id), 0700));
-    RETURN_IF_ERROR(Write(record));
+    RETURN_IF_ERROR(Write(record, Keep::kForever));
     const auto inserted = std::make_shared<const Record>(std::move(record));
     {
       const std::lock_guard lock(mutex_);
@@ -103,8 +110,8 @@ class RecordTable {
     return base::Ok();
   }
 
-  // Changes a record, durably. `change` may say with false that there is nothing to change. kNotFound when it is gone.
-  base::Status Update(const std::string& id, const std::function<bool(Record&)>& change) {
+  // Changes a record. `change` may say with false that there is nothing to change. kNotFound when it is gone.
+  base::Status Update(const std::string& id, const std::function<bool(Record&)>& change, Keep keep = Keep::kForever) {
     std::shared_ptr<Entry> entry;
     {
       const std::lock_guard lock(mutex_);
@@ -116,7 +123,7 @@ class RecordTable {
     const Snapshot before = Current(*entry);
     auto changed = std::make_shared<Record>(*before);
     if (!change(*changed)) return base::Ok();
-    base::Status written = Write(*changed);
+    base::Status written = Write(*changed, keep);
     // What happened has happened, also when the disk is full: memory follows the node, the caller hears of the disk.
     {
       const std::lock_guard lock(mutex_);
@@ -157,8 +164,10 @@ class RecordTable {
     return entry.record;
   }
   std::string RecordPath(const std::string& id) const { return Directory(id) + "/record"; }
-  base::Status Write(const Record& record) const {
-    return base::WriteFileDurable(RecordPath(record.id()), record.SerializeAsString(), 0600);
+  base::Status Write(const Record& record, Keep keep) const {
+    const base::TraceSpan span("disk", "write record", record.id());
+    const auto write = keep == Keep::kForever ? base::WriteFileDurable : base::WriteFileAtomic;
+    return write(RecordPath(record.id()), record.SerializeAsString(), 0600);
   }
 
   const std::string directory_;

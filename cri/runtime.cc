@@ -79,14 +79,19 @@ void Runtime::HandleExit(const std::string& name, const nspawn::Exit& exit) {
   }
 }
 
+base::Status Runtime::MarkNotReady(const std::string& sandbox_id) {
+  const auto not_ready = [](SandboxRecord& sandbox) {
+    if (sandbox.state() != SandboxRecord::READY) return false;
+    sandbox.set_state(SandboxRecord::NOT_READY);
+    return true;
+  };
+  return sandboxes.Update(sandbox_id, not_ready, Keep::kUntilReboot);
+}
+
 void Runtime::HandleMachineEnd(const std::string& name) {
   for (const auto& record : sandboxes.All()) {
     if (record->machine() != name) continue;
-    const base::Status status = sandboxes.Update(record->id(), [](SandboxRecord& sandbox) {
-      if (sandbox.state() != SandboxRecord::READY) return false;
-      sandbox.set_state(SandboxRecord::NOT_READY);
-      return true;
-    });
+    const base::Status status = MarkNotReady(record->id());
     if (!status.ok()) base::Log(LogLevel::kWarning, status.error().message(), {{"CRI_SANDBOX_ID", record->id()}});
   }
 }
@@ -135,11 +140,12 @@ base::Status Runtime::RemoveContainer(const std::string& id) {
   if (!record) return base::Ok();
   const base::LogScope scope;
   AddLogFields(*record);
-  const base::Status marked = containers.Update(id, [](ContainerRecord& container) {
+  const auto removing = [](ContainerRecord& container) {
     container.set_state(ContainerRecord::REMOVING);
     return true;
-  });
-  // A full disk must not keep anybody from removing; the mark only matters to a crash on the way.
+  };
+  const base::Status marked = containers.Update(id, removing, Keep::kUntilReboot);
+  // A full disk must not keep anybody from removing; the mark only matters to a crash of the daemon on the way.
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
   FAULT_POINT("container remove: marked");
   RETURN_IF_ERROR(parts.containers.Remove(record->name()).Wrap("remove container " + id));
@@ -165,11 +171,7 @@ base::Status Runtime::DetachNetwork(const SandboxRecord& record) {
 }
 
 base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
-  const base::Status marked = sandboxes.Update(id, [](SandboxRecord& sandbox) {
-    if (sandbox.state() != SandboxRecord::READY) return false;
-    sandbox.set_state(SandboxRecord::NOT_READY);
-    return true;
-  });
+  const base::Status marked = MarkNotReady(id);
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
   FAULT_POINT("sandbox stop: marked");
   const auto record = sandboxes.Get(id);
@@ -190,10 +192,11 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
 
 base::Status Runtime::RemoveSandbox(const std::string& id, Deadline deadline) {
   // First of all: whatever fails from here on, it is listed as not ready, and a later call or start goes on.
-  const base::Status marked = sandboxes.Update(id, [](SandboxRecord& sandbox) {
+  const auto removing = [](SandboxRecord& sandbox) {
     sandbox.set_state(SandboxRecord::REMOVING);
     return true;
-  });
+  };
+  const base::Status marked = sandboxes.Update(id, removing, Keep::kUntilReboot);
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
   RETURN_IF_ERROR(StopSandbox(id, deadline));
   for (const auto& container : ContainersOf(id)) {

@@ -115,6 +115,7 @@ class Runtime {
   base::Status DetachNetwork(const SandboxRecord& record);
   // Has the network release what belongs to no sandbox.
   base::Status CollectNetworkGarbage();
+  base::Status MarkNotReady(const std::string& sandbox_id);
   void HandleExit(const std::string& name, const nspawn::Exit& exit);
   void HandleContainerChange(const ContainerRecord* before, const ContainerRecord* after);
   void HandleSandboxChange(const SandboxRecord* before, const SandboxRecord* after);

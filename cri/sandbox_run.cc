@@ -235,11 +235,12 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
     base::Status made = Make(runtime_, record);
     if (made.ok()) {
       FAULT_POINT("sandbox run: files written");
-      made = runtime_.sandboxes.Update(id, [&](SandboxRecord& stored) {
+      const auto ready = [&](SandboxRecord& stored) {
         record.set_state(SandboxRecord::READY);
         stored = record;
         return true;
-      });
+      };
+      made = runtime_.sandboxes.Update(id, ready, Keep::kUntilReboot);
     }
     if (!made.ok()) {
       const base::Status undone =

@@ -26,7 +26,7 @@ TEST(AttachmentCache, AnEntryIsReadAsItWasWritten) {
   const TemporaryDirectory directory;
   const AttachmentCache cache(directory / "cache");
   CachedAttachment attachment = Sample("pod1");
-  ASSERT_TRUE(cache.Write(attachment).ok());
+  ASSERT_TRUE(cache.Create(attachment).ok());
   auto read = cache.Read("pod1");
   ASSERT_TRUE(read.ok()) << read.error().message();
   EXPECT_EQ(read->invocation.container_id, "pod1");
@@ -38,7 +38,7 @@ TEST(AttachmentCache, AnEntryIsReadAsItWasWritten) {
   EXPECT_TRUE(read->result.is_null());
 
   attachment.result = {{"ips", base::Json::array()}};
-  ASSERT_TRUE(cache.Write(attachment).ok());
+  ASSERT_TRUE(cache.Update(attachment).ok());
   EXPECT_EQ(cache.Read("pod1")->result, attachment.result);
   EXPECT_THAT(*cache.Ids(), ElementsAre("pod1"));
 }
@@ -46,7 +46,7 @@ TEST(AttachmentCache, AnEntryIsReadAsItWasWritten) {
 TEST(AttachmentCache, OnlyRootReadsIt) {
   const TemporaryDirectory directory;
   const AttachmentCache cache(directory / "cache");
-  ASSERT_TRUE(cache.Write(Sample("pod1")).ok());
+  ASSERT_TRUE(cache.Create(Sample("pod1")).ok());
   struct stat info {};
   ASSERT_EQ(::stat((directory / "cache").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0700u);
@@ -63,7 +63,7 @@ TEST(AttachmentCache, DocumentsAsDeepAsAllowedComeBack) {
   attachment.configuration = {{"plugins", base::Json::array({*base::ParseJsonObject(text)})}};
   attachment.result = *base::ParseJsonObject(text);
   attachment.invocation.capabilities["c"] = *base::ParseJsonObject(text);
-  ASSERT_TRUE(cache.Write(attachment).ok());
+  ASSERT_TRUE(cache.Create(attachment).ok());
   const auto read = cache.Read("pod1");
   ASSERT_TRUE(read.ok()) << read.error().message();
   EXPECT_EQ(read->configuration, attachment.configuration);
@@ -80,8 +80,8 @@ TEST(AttachmentCache, WhatIsNotThereIsNotFoundAndRemovedTwice) {
 TEST(AttachmentCache, DamagedEntriesAreListedAndSaidToBeDamaged) {
   const TemporaryDirectory directory;
   const AttachmentCache cache(directory.path());
-  ASSERT_TRUE(cache.Write(Sample("good")).ok());
-  ASSERT_TRUE(cache.Write(Sample("bad")).ok());
+  ASSERT_TRUE(cache.Create(Sample("good")).ok());
+  ASSERT_TRUE(cache.Create(Sample("bad")).ok());
   const std::string sound = *base::ReadFile(directory / "bad.json", 1 << 20);
   const auto changed = [&](const std::string& from, const std::string& to) {
     std::string text = sound;
@@ -117,7 +117,7 @@ TEST(AttachmentCache, NamesThatAreNoIdsAreNotListed) {
 TEST(AttachmentCache, LeftoversOfInterruptedWritesAreRemoved) {
   const TemporaryDirectory directory;
   const AttachmentCache cache(directory.path());
-  ASSERT_TRUE(cache.Write(Sample("pod1")).ok());
+  ASSERT_TRUE(cache.Create(Sample("pod1")).ok());
   directory.Write("pod1.json.tmp-12-3", "{");
   cache.RemoveLeftovers();
   EXPECT_FALSE(std::filesystem::exists(directory / "pod1.json.tmp-12-3"));
