@@ -1,5 +1,7 @@
 #include "cri/runtime.h"
 
+#include <future>
+
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -184,10 +186,14 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
     RETURN_IF_ERROR(StopContainer(*current, std::chrono::milliseconds(0)));
   }
   FAULT_POINT("sandbox stop: containers stopped");
-  // The network goes while the namespace still lives, so that plugins find what they made.
-  RETURN_IF_ERROR(DetachNetwork(*record));
+  // Side by side: the plugins find what they made, since the network namespace is pinned and goes after them. Where no
+  // thread can be had, one after the other.
+  auto detaching =
+      std::async(std::launch::async | std::launch::deferred, [&] { return DetachNetwork(*record); });
+  base::Status stopped = parts.machines.Stop(record->machine()).Wrap("stop pod sandbox " + id);
+  RETURN_IF_ERROR(detaching.get());
   FAULT_POINT("sandbox stop: network namespace removed");
-  return parts.machines.Stop(record->machine()).Wrap("stop pod sandbox " + id);
+  return stopped;
 }
 
 base::Status Runtime::RemoveSandbox(const std::string& id, Deadline deadline) {

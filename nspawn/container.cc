@@ -537,8 +537,11 @@ Status SystemdContainers::Remove(const std::string& name) {
   if (auto job = bus_.StopUnit(UnitName(name)); !job.ok() && job.error().code() != Code::kNotFound) {
     return std::move(job).error().Wrap(doing);
   }
-  if (auto status = bus_.ResetFailedUnit(UnitName(name)); !status.ok() && status.error().code() != Code::kNotFound) {
-    return std::move(status).Wrap(doing);
+  // A unit that ended well is gone by now.
+  const auto ended = records_->Find(name);
+  if (!ended || !ended->exit || ended->exit->code != 0) {
+    auto status = bus_.ResetFailedUnit(UnitName(name));
+    if (!status.ok() && status.error().code() != Code::kNotFound) return std::move(status).Wrap(doing);
   }
   FAULT_POINT("container remove: unit stopped");
   RETURN_IF_ERROR(Detach(name).Wrap(doing));
