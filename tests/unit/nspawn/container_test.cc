@@ -48,8 +48,8 @@ class ContainerTest : public testing::Test {
 
   // As a new run of the daemon.
   void Restart() {
-    auto containers = Containers::Make(bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init",
-                                              directory_ + "/cgroup", directory_ + "/units"});
+    auto containers = Containers::Make(
+        bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init", directory_ + "/cgroup", directory_ + "/units"});
     ASSERT_TRUE(containers.ok());
     containers_ = *std::move(containers);
     containers_->OnExit([this](const std::string& name, const Exit& exit) {

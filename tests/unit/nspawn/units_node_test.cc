@@ -102,7 +102,8 @@ class UnitsOnNode : public testing::Test {
       EXPECT_TRUE(machines_->Stop(name).ok()) << name;
     }
     if (bus_) {
-      const auto attached = Output("ls /run/systemd/system.attached /run/systemd/system /run/portables /run/systemd/system.control");
+      const auto attached =
+          Output("ls /run/systemd/system.attached /run/systemd/system /run/portables /run/systemd/system.control");
       for (const std::string& name : made_) {
         EXPECT_THAT(attached, Not(HasSubstr(name)));
         EXPECT_FALSE(Exists("/run/cri-nspawn/containers/" + name));
@@ -465,6 +466,14 @@ TEST_F(UnitsOnNode, SystemdMakesNoMountNamespaceForAContainer) {
   ASSERT_TRUE(containers_->Start(spec.name).ok());
   EXPECT_EQ(Output("systemctl show -P BindReadOnlyPaths -P RootDirectory " + spec.name), "\n\n");
   EXPECT_THAT(Output("portablectl list"), HasSubstr(spec.name));
+}
+
+TEST_F(UnitsOnNode, AnOperatorMayDetachWhatHasEnded) {
+  const ContainerSpec spec = Spec("true");
+  ASSERT_TRUE(containers_->Create(spec).ok());
+  Output("systemctl stop " + spec.name);
+  const std::string detach = "portablectl detach --runtime --quiet /run/cri-nspawn/containers/" + spec.name;
+  EXPECT_EQ(Output(detach + " 2>&1 && echo detached"), "detached\n");
 }
 
 TEST_F(UnitsOnNode, ManyContainersStartSideBySide) {
