@@ -193,7 +193,7 @@ def check_directories():
     for folder, names in (("images", records), ("removed", removed)):
         for name in names:
             with open(f"{STORE}/{folder}/{name}", encoding="ascii") as file:
-                needed.update(json.load(file)["diffIDs"])
+                needed.update(json.load(file)["layers"])
     recorded = set(diff_ids.values())
     if trees != recorded:
         found.append(f"trees and records differ: {sorted(trees ^ recorded)}")
