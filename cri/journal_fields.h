@@ -1,8 +1,8 @@
 // What lines in the journal say of the pod or container that they are about: the daemon's own, and those of its output.
 #pragma once
 
+#include "cri/runtime.h"
 #include "nspawn/container_journal.h"
-#include "proto/records.pb.h"
 
 namespace cri {
 

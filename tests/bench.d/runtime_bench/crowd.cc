@@ -143,7 +143,7 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     for (const Target& target : targets) RETURN_IF_ERROR(RecordIdle(run, target));
   }
   if (suites.list) {
-    RETURN_IF_ERROR(InTurn(targets, run.rounds, 3, [&](const Target& target, int round) -> base::Status {
+    const base::Status measured = InTurn(targets, run.rounds, 3, [&](const Target& target, int round) -> base::Status {
       RETURN_IF_ERROR(
           RecordCall(run, target, round, "ListContainers", &Stub::ListContainers, v1::ListContainersRequest()));
       RETURN_IF_ERROR(
@@ -153,7 +153,8 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
       RETURN_IF_ERROR(RecordCall(run, target, round, "ContainerStatus", &Stub::ContainerStatus, status));
       return RecordCall(run, target, round, "ListContainerStats", &Stub::ListContainerStats,
                         v1::ListContainerStatsRequest());
-    }));
+    });
+    RETURN_IF_ERROR(measured);
   }
   if (suites.scale) RETURN_IF_ERROR(grow(most - static_cast<int>(pods[targets[0].name].size())));
   for (const Target& target : targets) {

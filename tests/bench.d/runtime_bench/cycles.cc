@@ -148,42 +148,44 @@ base::Status MeasureExec(const Run& run) {
     }
     return std::chrono::duration<double>(answer.took).count();
   };
-  RETURN_IF_ERROR(InTurn(run.targets, run.rounds, kWarmUp, [&](const Target& target, int round) -> base::Status {
-    ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
-    double total = 0;
-    for (int i = 0; i < kExecs; ++i) {
-      ASSIGN_OR_RETURN(const double seconds, exec(target));
-      total += seconds;
-      if (round >= 0) run.samples.Add({"exec", target.name, "ExecSync", round, {{"seconds", seconds}}});
-    }
-    std::this_thread::sleep_for(kSettle);
-    ASSIGN_OR_RETURN(const double cpu_serial, NodeCpu(target));
-    const auto begin = Clock::now();
-    std::atomic<int> failed{0};
-    std::vector<std::thread> clients;
-    for (int i = 0; i < kExecs; ++i) {
-      clients.emplace_back([&] {
-        if (!exec(target).ok()) ++failed;
+  const base::Status measured =
+      InTurn(run.targets, run.rounds, kWarmUp, [&](const Target& target, int round) -> base::Status {
+        ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
+        double total = 0;
+        for (int i = 0; i < kExecs; ++i) {
+          ASSIGN_OR_RETURN(const double seconds, exec(target));
+          total += seconds;
+          if (round >= 0) run.samples.Add({"exec", target.name, "ExecSync", round, {{"seconds", seconds}}});
+        }
+        std::this_thread::sleep_for(kSettle);
+        ASSIGN_OR_RETURN(const double cpu_serial, NodeCpu(target));
+        const auto begin = Clock::now();
+        std::atomic<int> failed{0};
+        std::vector<std::thread> clients;
+        for (int i = 0; i < kExecs; ++i) {
+          clients.emplace_back([&] {
+            if (!exec(target).ok()) ++failed;
+          });
+        }
+        for (std::thread& client : clients) client.join();
+        const double parallel = Seconds(begin);
+        if (failed != 0) return base::Internal("ExecSync of " + target.name + " failed among others");
+        std::this_thread::sleep_for(kSettle);
+        ASSIGN_OR_RETURN(const double cpu_parallel, NodeCpu(target));
+        if (round < 0) return base::Ok();
+        run.samples.Add({"exec",
+                         target.name,
+                         "one after another",
+                         round,
+                         {{"seconds", total / kExecs}, {"cpu", (cpu_serial - cpu_before) / kExecs}}});
+        run.samples.Add({"exec",
+                         target.name,
+                         "20 in parallel",
+                         round,
+                         {{"seconds", parallel}, {"cpu", (cpu_parallel - cpu_serial) / kExecs}}});
+        return base::Ok();
       });
-    }
-    for (std::thread& client : clients) client.join();
-    const double parallel = Seconds(begin);
-    if (failed != 0) return base::Internal("ExecSync of " + target.name + " failed among others");
-    std::this_thread::sleep_for(kSettle);
-    ASSIGN_OR_RETURN(const double cpu_parallel, NodeCpu(target));
-    if (round < 0) return base::Ok();
-    run.samples.Add({"exec",
-                     target.name,
-                     "one after another",
-                     round,
-                     {{"seconds", total / kExecs}, {"cpu", (cpu_serial - cpu_before) / kExecs}}});
-    run.samples.Add({"exec",
-                     target.name,
-                     "20 in parallel",
-                     round,
-                     {{"seconds", parallel}, {"cpu", (cpu_parallel - cpu_serial) / kExecs}}});
-    return base::Ok();
-  }));
+  RETURN_IF_ERROR(measured);
   for (const Target& target : run.targets) RETURN_IF_ERROR(StopPod(target, pods[target.name], nullptr));
   return base::Ok();
 }

@@ -127,7 +127,7 @@ TEST(AttachmentCache, LeftoversOfInterruptedWritesAreRemoved) {
 TEST(AttachmentCache, AFailedWriteSaysWhose) {
   const TemporaryDirectory directory;
   directory.Write("file", "");
-  const auto status = AttachmentCache(directory / "file").Write(Sample("pod1"));
+  const auto status = AttachmentCache(directory / "file").Create(Sample("pod1"));
   ASSERT_FALSE(status.ok());
   EXPECT_THAT(status.error().message(), HasSubstr("record the network attachment of pod1: "));
 }
