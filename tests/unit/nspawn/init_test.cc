@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -166,6 +167,7 @@ class Init : public testing::Test {
     if (spec_.container_id.empty()) spec_.container_id = "test";
     directory_.Write("bundle/spec", raw_spec_.empty() ? Encode(spec_) : raw_spec_);
     Outcome outcome;
+    const size_t children = Children();
     const pid_t init = ::fork();
     if (init == 0) BecomeUnit();
     bool init_ended = false;
@@ -188,19 +190,21 @@ class Init : public testing::Test {
       }
       EXPECT_GT(::waitpid(-1, &outcome.status, 0), 0) << "the container's process is no child";
     }
-    ReapOthers();
+    ReapOthers(children);
     outcome.output = Drain(output_.get());
     outcome.error = Drain(error_.get());
     return outcome;
   }
   // A container's process that init did not announce has ended with it.
-  void ReapOthers() const {
-    const std::string own = "/proc/self/task/" + std::to_string(::gettid()) + "/children";
-    const auto others = [&] { return base::ReadFile(own, 4096)->find(' ') + 1 < base::ReadFile(own, 4096)->size(); };
-    for (int tries = 0; tries < 500 && others(); ++tries) {
+  static void ReapOthers(size_t before) {
+    for (int tries = 0; tries < 500 && Children() > before; ++tries) {
       if (::waitpid(-1, nullptr, WNOHANG) <= 0) ::usleep(10'000);
     }
-    EXPECT_FALSE(others()) << "a process is left";
+    EXPECT_EQ(Children(), before) << "a process is left";
+  }
+  static size_t Children() {
+    const auto children = base::ReadFile("/proc/self/task/" + std::to_string(::gettid()) + "/children", 4096);
+    return static_cast<size_t>(std::count(children->begin(), children->end(), ' '));
   }
   Outcome Shell(const std::string& script) { return Run({"sh", "-c", script}); }
   // The output of a script, or why it did not run.
