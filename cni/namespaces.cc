@@ -126,18 +126,23 @@ base::Status MakeAndPin(const std::string& path, const std::vector<Sysctl>& sysc
 
 using Clock = std::chrono::steady_clock;
 
-// As MakeAndPin(), with the namespace of a process.
-base::Status JoinAndPin(const std::string& path, int pid, const std::vector<Sysctl>& sysctls) {
-  const std::string source = "/proc/" + std::to_string(pid) + "/ns/net";
-  const base::UniqueFd found(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!found) return base::ErrnoError("open " + source);
+// Moves the calling thread to the network namespace at `path`, which must not be the host's.
+base::Status Join(const std::string& path) {
+  const base::UniqueFd found(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!found) return base::ErrnoError("open " + path);
   struct stat own {};
   struct stat other {};
   if (::stat("/proc/thread-self/ns/net", &own) != 0 || ::fstat(found.get(), &other) != 0) {
-    return base::ErrnoError("look at " + source);
+    return base::ErrnoError("look at " + path);
   }
-  if (own.st_ino == other.st_ino) return base::Internal("process " + std::to_string(pid) + " has the host's network");
-  if (::setns(found.get(), CLONE_NEWNET) != 0) return base::ErrnoError("join " + source);
+  if (own.st_ino == other.st_ino) return base::Internal(path + " is the host's network");
+  if (::setns(found.get(), CLONE_NEWNET) != 0) return base::ErrnoError("join " + path);
+  return base::Ok();
+}
+
+// As MakeAndPin(), with the namespace of a process.
+base::Status JoinAndPin(const std::string& path, int pid, const std::vector<Sysctl>& sysctls) {
+  RETURN_IF_ERROR(Join("/proc/" + std::to_string(pid) + "/ns/net"));
   for (const Sysctl& sysctl : sysctls) RETURN_IF_ERROR(WriteSysctl(sysctl));
   if (::mount("/proc/thread-self/ns/net", path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
     return base::ErrnoError("pin the network namespace at " + path);
@@ -233,6 +238,13 @@ base::Result<base::UniqueFd> ConnectToLoopback(const std::string& path, uint16_t
     tried += ", [::1]: " + connected.error().message();
   }
   return base::Error(base::Code::kUnavailable, "nobody answers on port " + std::to_string(port) + " (" + tried + ")");
+}
+
+base::Status RunInNamespace(const std::string& path, const std::function<base::Status()>& action) {
+  return RunInThread([&]() -> base::Status {
+    RETURN_IF_ERROR(Join(path));
+    return action();
+  });
 }
 
 base::Result<std::string> Namespaces::Create(const std::string& name,

@@ -18,6 +18,10 @@ namespace cni {
 // seconds at most. Thread-safe.
 base::Result<base::UniqueFd> ConnectToLoopback(const std::string& path, uint16_t port);
 
+// Runs `action` in a thread of its own that is in the network namespace at `path`; an error when that is the calling
+// process' own. Thread-safe.
+base::Status RunInNamespace(const std::string& path, const std::function<base::Status()>& action);
+
 class Namespaces {
  public:
   // `directory` is made when first needed, usually /run/netns.

@@ -9,6 +9,8 @@
 #include "base/fault.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "cni/plugin_result.h"
+#include "cni/stand_in.h"
 
 namespace cni {
 namespace {
@@ -170,7 +172,7 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   // The wording of libcni, which users search the web for.
   const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
   auto program = Find(plugin.type);
-  if (!program.ok()) return {{}, 0, std::move(program).error()};
+  if (!program.ok()) return {{}, 0, false, std::move(program).error()};
   const base::TraceSpan span("cni", plugin.type, verb);
   PluginCall call;
   call.program = *std::move(program);
@@ -178,8 +180,8 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   call.standard_input = base::JsonText(request);
   call.timeout = timeout;
   auto output = runner_.Run(call);
-  if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
-  if (output->exit_code == 0) return {std::move(output->standard_output), 0, base::Ok()};
+  if (!output.ok()) return {{}, 0, false, std::move(output).error().Wrap(doing)};
+  if (output->exit_code == 0) return {std::move(output->standard_output), 0, false, base::Ok()};
 
   uint64_t code = 0;
   std::string message;
@@ -192,7 +194,7 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   } else {
     message = PlainFailureText(*output);
   }
-  return {{}, code, base::Error(base::Code::kUnknown, doing + ": " + message)};
+  return {{}, code, output->exit_code > 128, base::Error(base::Code::kUnknown, doing + ": " + message)};
 }
 
 base::Status PluginChain::Add(const Configuration& configuration, const Invocation& invocation,
@@ -218,12 +220,21 @@ base::Status PluginChain::Delete(const Configuration& configuration, const Invoc
                                  const base::Json& result) const {
   // Before version 0.4.0 a DEL knew no prevResult.
   const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
+  // Whoever was killed in the DEL before, of this process or an earlier one.
+  StandIn interface(invocation.namespace_path, invocation.interface,
+                    AddressesInNamespace(result, invocation.interface));
+  interface.Make();
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     // A plugin that was killed in its ADD may fail over what it did not come to make, and skip that the next time:
     // bridge 1.1.1 finds the interface gone then, and does not look for the chains of its address any more.
     if (!outcome.status.ok() && outcome.error_code != kUnknownContainer &&
         outcome.status.error().code() == base::Code::kUnknown) {
+      if (outcome.killed) {
+        interface.Make();
+      } else {
+        interface.Remove();
+      }
       outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     }
     FAULT_POINT("network detach: a plugin has run");

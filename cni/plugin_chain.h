@@ -40,7 +40,8 @@ class PluginChain {
   base::Status Add(const Configuration& configuration, const Invocation& invocation, base::Json& result) const;
 
   // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. A
-  // plugin that fails is called once more; a second failure ends it, as the specification wants it.
+  // plugin that fails is called once more; a second failure ends it, as the specification wants it. An interface that
+  // was deleted by a DEL that was cut off is replaced while the plugins run (stand_in.h).
   base::Status Delete(const Configuration& configuration, const Invocation& invocation, const base::Json& result) const;
 
   // Calls CHECK of every plugin in order, each with `result`. Nothing is called where the configuration disables that,
@@ -64,6 +65,7 @@ class PluginChain {
   struct Outcome {
     std::string output;       // of a plugin that succeeded
     uint64_t error_code = 0;  // of the error that a plugin reported, 0 when there is none
+    bool killed = false;      // by a signal
     base::Status status;
   };
   base::Result<std::string> Find(const std::string& type) const;

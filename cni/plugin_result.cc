@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace cni {
@@ -67,6 +69,20 @@ base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, con
     if (is_on) addresses.push_back(std::move(address));
   }
   return addresses;
+}
+
+std::vector<std::string> AddressesInNamespace(const base::Json& result, const std::string& interface) {
+  const auto interfaces = result.find("interfaces");
+  if (interfaces == result.end() || !interfaces->is_array()) return {};
+  const bool is_there = std::any_of(interfaces->begin(), interfaces->end(), [&](const base::Json& entry) {
+    if (!entry.is_object()) return false;
+    const auto name = base::StringMember(entry, "name");
+    const auto sandbox = base::StringMember(entry, "sandbox");
+    return name.ok() && *name == interface && sandbox.ok() && !sandbox->empty();
+  });
+  if (!is_there) return {};
+  auto addresses = AddressesOf(result, interface);
+  return addresses.ok() ? *std::move(addresses) : std::vector<std::string>();
 }
 
 }  // namespace cni

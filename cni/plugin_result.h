@@ -14,6 +14,10 @@ namespace cni {
 // the result is malformed.
 base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, const std::string& interface);
 
+// The same of an interface that the result says is in a namespace; none where it says nothing of the interface, or is
+// malformed.
+std::vector<std::string> AddressesInNamespace(const base::Json& result, const std::string& interface);
+
 // Whether `text` is an IPv4 or IPv6 address in numbers.
 bool IsAddress(const std::string& text);
 

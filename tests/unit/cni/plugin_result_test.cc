@@ -30,6 +30,17 @@ TEST(PluginResult, AnAddressWithoutInterfaceIsThePods) {
   EXPECT_THAT(*Addresses(R"({"ips":[{"address":"10.0.0.2/16","interface":null}]})"), ElementsAre("10.0.0.2"));
 }
 
+TEST(PluginResult, AddressesInANamespaceAreThoseOfAnInterfaceThatIsSaidToBeThere) {
+  const auto addresses = [](const char* text) { return AddressesInNamespace(*base::ParseJsonObject(text), "eth0"); };
+  EXPECT_THAT(addresses(R"({"interfaces":[{"name":"veth1"},{"name":"eth0","sandbox":"/run/netns/x"}],
+      "ips":[{"address":"10.0.0.2/16","interface":1},{"address":"10.0.0.3/16","interface":0}]})"),
+              ElementsAre("10.0.0.2"));
+  EXPECT_THAT(addresses(R"({"ips":[{"address":"10.0.0.2/16"}]})"), IsEmpty());
+  EXPECT_THAT(addresses(R"({"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.2/16"}]})"), IsEmpty());
+  EXPECT_THAT(addresses(R"({"interfaces":[3,{"name":"eth0","sandbox":"x"}],"ips":[{"address":7}]})"), IsEmpty());
+  EXPECT_THAT(AddressesInNamespace(base::Json(), "eth0"), IsEmpty());
+}
+
 TEST(PluginResult, TheFormBeforeVersion030IsRead) {
   EXPECT_THAT(*Addresses(R"({"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/16"},"ip6":{"ip":"fd00::2/64"},"dns":{}})"),
               ElementsAre("10.0.0.2", "fd00::2"));

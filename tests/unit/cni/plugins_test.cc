@@ -43,7 +43,11 @@ std::string reason_to_skip;
 // Starts plugins straight from the test. Output and errors go to files, which need no reading while it runs.
 class SpawningRunner : public PluginRunner {
  public:
+  // When it gives true, the plugin is not started and counts as killed.
+  std::function<bool(const PluginCall&)> instead = [](const PluginCall&) { return false; };
+
   base::Result<PluginOutput> Run(const PluginCall& call) override {
+    if (instead(call)) return PluginOutput{128 + SIGKILL, "", ""};
     const TemporaryDirectory directory;
     directory.Write("in", call.standard_input);
     posix_spawn_file_actions_t actions;
@@ -249,6 +253,49 @@ TEST_F(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
   EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
   EXPECT_THAT(Output("ip -o link"), testing::Not(HasSubstr("veth")));
+  EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+}
+
+// The rules of bridge are for addresses that it reads from the interface.
+TEST_F(PluginsTest, ADetachThatWasCutOffBehindTheInterfaceIsFinished) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  Output("ip link delete eth0", pod.namespace_path);
+  EXPECT_THAT(Rules(), HasSubstr("pod1"));
+  const auto detached = network_->Detach(pod);
+  ASSERT_TRUE(detached.ok()) << detached.error().message();
+  EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
+  EXPECT_THAT(Leases(), IsEmpty());
+  EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+  EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("peer")));
+}
+
+TEST_F(PluginsTest, APluginThatIsKilledBehindTheInterfaceIsAskedAgain) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  int kills = 0;
+  runner_.instead = [&](const PluginCall& call) {
+    if (!call.program.ends_with("/bridge") || kills++ > 0) return false;
+    Output("ip link delete eth0", pod.namespace_path);
+    return true;
+  };
+  const auto detached = network_->Detach(pod);
+  ASSERT_TRUE(detached.ok()) << detached.error().message();
+  EXPECT_EQ(kills, 2);
+  EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
+  EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+}
+
+TEST_F(PluginsTest, ADetachThatWasCutOffBehindThePluginsIsFinished) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  const std::string entry = *base::ReadFile(root_ / "cache/pod1.json", 1 << 20);
+  ASSERT_TRUE(network_->Detach(pod).ok());
+  root_.Write("cache/pod1.json", entry);
+  const auto detached = network_->Detach(pod);
+  ASSERT_TRUE(detached.ok()) << detached.error().message();
+  EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
+  EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
 
