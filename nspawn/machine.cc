@@ -177,6 +177,14 @@ std::vector<Setting> UnitSettings(const MachineSpec& spec, const std::string& uu
   };
 }
 
+// nspawn makes it for mounts that are handed into the machine, and leaves it when it is killed.
+void RemovePropagation(const std::string& name) {
+  const std::string path = std::string(kPropagation) + "/" + name;
+  if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
+    base::Log(base::LogLevel::kWarning, base::ErrnoError("removing " + path).message());
+  }
+}
+
 struct Record {
   ServiceState state;
   std::optional<Machine> machine;  // once it runs
@@ -232,6 +240,7 @@ class Records : public std::enable_shared_from_this<Records> {
       records_.erase(found);
       handler = handler_;
     }
+    RemovePropagation(name);
     if (handler) handler(name);
   }
 
@@ -258,7 +267,6 @@ class SystemdMachines : public Machines {
   Result<pid_t> OnlyChild(pid_t parent);
   Result<Machine> Run(const MachineSpec& spec);
   void Forget(const std::string& name);
-  void RemovePropagation(const std::string& name) const;
 
   Bus& bus_;
   const MachineOptions options_;
@@ -302,14 +310,6 @@ Result<Machine> SystemdMachines::Describe(const std::string& name, pid_t supervi
 void SystemdMachines::Forget(const std::string& name) {
   bus_.Unwatch(UnitName(name));
   records_->Erase(name);
-}
-
-// nspawn makes it for mounts that are handed into the machine, and leaves it when it is killed.
-void SystemdMachines::RemovePropagation(const std::string& name) const {
-  const std::string path = std::string(kPropagation) + "/" + name;
-  if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
-    base::Log(base::LogLevel::kWarning, base::ErrnoError("removing " + path).message());
-  }
 }
 
 Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
