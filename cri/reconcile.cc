@@ -22,6 +22,8 @@ base::Status Runtime::Reconcile() {
   RETURN_IF_ERROR(base::MakeDirectories(config.runtime_directory + "/sandboxes", 0700));
   ASSIGN_OR_RETURN(const std::vector<std::string> broken_sandboxes, sandboxes.Load());
   ASSIGN_OR_RETURN(const std::vector<std::string> broken_containers, containers.Load());
+  // Held from here on: what ends after it was listed is recorded when its output is being read.
+  std::unique_lock taking_over(taking_over_);
   ASSIGN_OR_RETURN(const auto units, parts.containers.List().Wrap("list containers"));
   FAULT_POINT("reconcile: node listed");
 
@@ -32,6 +34,7 @@ base::Status Runtime::Reconcile() {
     const nspawn::Container* state = unit == units.end() ? nullptr : &unit->second;
     LogFailure(ReconcileContainer(*record, state).Wrap("container " + record->id()));
   }
+  taking_over.unlock();
   parts.logs.DropUnclaimed();
   for (const auto& [name, unit] : units) {
     if (known_units.count(name) == 0) LogFailure(parts.containers.Remove(name));
@@ -77,6 +80,10 @@ base::Status Runtime::Reconcile() {
 
 base::Status Runtime::ReconcileContainer(const ContainerRecord& record, const nspawn::Container* unit) {
   if (record.state() == ContainerRecord::CREATING || record.state() == ContainerRecord::REMOVING) {
+    // Its end is not recorded: what it wrote while the daemon was away is still to be read.
+    if (record.finished_at() == 0 && unit != nullptr && unit->state != nspawn::Container::State::kCreated) {
+      LogFailure(parts.logs.Open(LogTargetOf(record)));
+    }
     return RemoveContainer(record.id());
   }
   if (record.state() == ContainerRecord::EXITED) return base::Ok();

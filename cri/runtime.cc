@@ -76,6 +76,7 @@ base::Result<nspawn::ExecRequest> Runtime::ExecIn(const std::string& container_i
 }
 
 void Runtime::HandleExit(const std::string& name, const nspawn::Exit& exit) {
+  const std::lock_guard taken_over(taking_over_);
   for (const auto& record : containers.All()) {
     if (record->name() == name) RecordExit(record->id(), exit);
   }
@@ -150,9 +151,13 @@ base::Status Runtime::RemoveContainer(const std::string& id) {
   // A full disk must not keep anybody from removing; the mark only matters to a crash of the daemon on the way.
   if (!marked.ok()) base::Log(LogLevel::kWarning, marked.error().message());
   FAULT_POINT("container remove: marked");
+  // What it has written last is in the bundle until it is in the log.
+  RETURN_IF_ERROR(
+      parts.containers.Stop(record->name(), "", std::chrono::milliseconds(0)).Wrap("remove container " + id));
+  parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
+  FAULT_POINT("container remove: log closed");
   RETURN_IF_ERROR(parts.containers.Remove(record->name()).Wrap("remove container " + id));
   FAULT_POINT("container remove: unit and bundle removed");
-  parts.logs.Close(record->name(), /*grace_milliseconds=*/0);
   parts.images.Release(id);
   FAULT_POINT("container remove: image released");
   // Layers of an image that was removed while the container used them.

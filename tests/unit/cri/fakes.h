@@ -158,7 +158,11 @@ class FakeContainers final : public nspawn::Containers {
     if (found == units.end()) return base::NotFound("no container " + name);
     return found->second;
   }
-  base::Result<std::map<std::string, nspawn::Container>> List() override { return units; }
+  base::Result<std::map<std::string, nspawn::Container>> List() override {
+    auto listed = units;
+    if (after_list) after_list();
+    return listed;
+  }
   void OnExit(std::function<void(const std::string&, const nspawn::Exit&)> handler) override {
     on_exit = std::move(handler);
   }
@@ -178,6 +182,7 @@ class FakeContainers final : public nspawn::Containers {
   std::vector<std::pair<std::string, nspawn::Resources>> slice_updates;
   std::vector<std::chrono::milliseconds> grace_periods;
   std::map<std::string, nspawn::Container> units;
+  std::function<void()> after_list;
   std::function<void(const std::string&, const nspawn::Exit&)> on_exit;
 };
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "fakes.h"
 
 namespace cri {
@@ -97,6 +99,25 @@ TEST_F(ReconcileTest, AnExitThatNobodySawIsFound) {
   EXPECT_THAT(node_.logs.open, IsEmpty());
 }
 
+TEST_F(ReconcileTest, AnExitWhileContainersAreTakenOverIsRecordedWhenTheOutputHasBeenRead) {
+  Start();
+  node_.logs.last = {};
+  node_.containers.after_list = [this] {
+    node_.containers.End(unit_, 5);
+    node_.containers.on_exit(unit_, node_.containers.units[unit_].exit);
+    // Whoever handles it now has the time to.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  };
+  Restart();
+  for (int i = 0; i < 500 && Status().state() != v1::CONTAINER_EXITED; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(Status().state(), v1::CONTAINER_EXITED);
+  EXPECT_EQ(Status().exit_code(), 5);
+  EXPECT_EQ(node_.logs.last.name, unit_);
+  EXPECT_THAT(node_.logs.open, IsEmpty());
+}
+
 TEST_F(ReconcileTest, AfterARebootContainersHaveEndedAndSandboxesAreNotReady) {
   Start();
   node_.containers.units.clear();
@@ -144,6 +165,35 @@ TEST_F(ReconcileTest, ARemovalThatHadBegunIsFinished) {
   EXPECT_TRUE(node_.runtime->containers.All().empty());
   EXPECT_TRUE(node_.runtime->sandboxes.All().empty());
   EXPECT_THAT(node_.machines.running, IsEmpty());
+}
+
+TEST_F(ReconcileTest, TheOutputOfAContainerWhoseRemovalHadBegunIsReadFirst) {
+  Start();
+  const auto removing = [](ContainerRecord& record) {
+    record.set_state(ContainerRecord::REMOVING);
+    return true;
+  };
+  ASSERT_TRUE(node_.runtime->containers.Update(container_, removing).ok());
+  node_.logs.last = {};
+  Restart();
+  EXPECT_EQ(node_.logs.last.name, unit_);
+  EXPECT_THAT(node_.logs.open, IsEmpty());
+  EXPECT_TRUE(node_.runtime->containers.All().empty());
+}
+
+TEST_F(ReconcileTest, TheLogOfAContainerThatHadEndedIsNotOpenedAnew) {
+  Start();
+  node_.containers.End(unit_, 5);
+  Restart();
+  const auto removing = [](ContainerRecord& record) {
+    record.set_state(ContainerRecord::REMOVING);
+    return true;
+  };
+  ASSERT_TRUE(node_.runtime->containers.Update(container_, removing).ok());
+  node_.logs.last = {};
+  Restart();
+  EXPECT_EQ(node_.logs.last.name, "");
+  EXPECT_TRUE(node_.runtime->containers.All().empty());
 }
 
 TEST_F(ReconcileTest, WhatNoRecordKnowsIsRemoved) {
