@@ -60,6 +60,12 @@ base::Result<Sysctls> ReadSysctls(const v1::PodSandboxConfig& config) {
     if (!network && !ipc) {
       return InvalidArgument(what + ": it belongs to no namespace of a pod, setting it would change the node");
     }
+    // They are written when a container starts, which is late to find out.
+    if (ipc && !std::all_of(value.begin(), value.end(), [](unsigned char c) {
+          return std::isdigit(c) != 0 || c == ' ' || c == '\t' || c == '-';
+        })) {
+      return InvalidArgument(what + ": its value is not one of numbers");
+    }
     if (network && options.network() == v1::NODE) {
       return InvalidArgument(what + ": the pod uses the node's network, setting it would change the node");
     }

@@ -63,6 +63,9 @@ TEST(Sysctls, HostileValuesAreRefused) {
   for (const std::string& value : {std::string(), std::string("1\n2"), std::string("1\0", 2), std::string(5000, '1')}) {
     EXPECT_FALSE(ReadSysctls(With("net.ipv4.ip_forward", value)).ok()) << value;
   }
+  for (const char* value : {"1+kernel.core_pattern=|/evil #", "1 kernel.core_pattern=|/evil", "0x10", "on"}) {
+    EXPECT_THAT(ReadSysctls(With("kernel.shm_rmid_forced", value)).error().message(), HasSubstr("numbers")) << value;
+  }
 }
 
 TEST(Sysctls, ANamespaceOfTheNodeIsNotTouched) {
