@@ -20,9 +20,10 @@ class Invariants {
   static base::Result<std::unique_ptr<Invariants>> Make(cri_client::Client& client);
 
   // The clients wait at the gate. `fresh`: the daemon has been started since the last call of a client, so that nothing
-  // may be half done. Gives what does not hold; looks again for some seconds before, since kernel and systemd take
-  // their time with removing.
-  std::vector<std::string> Check(const std::vector<std::unique_ptr<Client>>& clients, bool fresh);
+  // may be half done. Gives what does not hold but for what is known; looks again for some seconds before, since kernel
+  // and systemd take their time with removing.
+  std::vector<std::string> Check(const std::vector<std::unique_ptr<Client>>& clients, bool fresh,
+                                 const std::set<std::string>& known);
 
   // Tells what the clients do not know by themselves: which pods' machines have ended.
   base::Status NoteLostPods(const std::vector<std::unique_ptr<Client>>& clients);

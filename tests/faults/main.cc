@@ -63,7 +63,7 @@ class Run {
   void Report(const std::string& what, const std::string& since);
   bool AwaitDaemon(const std::string& doing);
   void Reset();
-  void Check(const std::string& doing, bool fresh);
+  void Check(bool fresh);
   size_t Below(size_t bound) { return random_() % bound; }
 
   const Options options_;
@@ -231,7 +231,7 @@ bool Run::Round() {
     for (const auto& client : clients_) settling.emplace_back([&client] { (void)client->Settle(); });
     for (std::thread& thread : settling) thread.join();
   }
-  Check(doing, killed && of_daemon);
+  Check(killed && of_daemon);
   if (options_.verbose) {
     const auto told = [](auto time) { return std::chrono::duration_cast<milliseconds>(time).count(); };
     std::cout << "round " << round_ << ": " << doing << (killed ? "" : " (not killed)") << ", away "
@@ -251,9 +251,8 @@ bool Run::Round() {
   return true;
 }
 
-void Run::Check(const std::string& doing, bool fresh) {
-  (void)doing;
-  for (std::string& problem : invariants_->Check(clients_, fresh)) {
+void Run::Check(bool fresh) {
+  for (std::string& problem : invariants_->Check(clients_, fresh, known_problems_)) {
     if (known_problems_.insert(problem).second) found_.push_back(std::move(problem));
   }
 }
@@ -273,7 +272,7 @@ void Run::Reset() {
   for (const auto& client : clients_) client->RemoveAll();
   for (const std::string& problem : found_) std::cout << "  afterwards: " << problem << "\n";
   found_.clear();
-  for (std::string& problem : invariants_->Check(clients_, false)) {
+  for (std::string& problem : invariants_->Check(clients_, false, known_problems_)) {
     std::cout << "  stays: " << problem << std::endl;
     known_problems_.insert(std::move(problem));
   }
@@ -284,7 +283,7 @@ void Run::Finish() {
   gate_.End();
   for (std::thread& thread : threads_) thread.join();
   for (const auto& client : clients_) client->RemoveAll();
-  Check("the end", false);
+  Check(false);
   size_t calls = 0;
   for (const auto& client : clients_) calls += client->calls();
   const auto left = static_cast<int>(found_.size());
