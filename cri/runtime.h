@@ -121,7 +121,7 @@ class Runtime {
   void HandleContainerChange(const ContainerRecord* before, const ContainerRecord* after);
   void HandleSandboxChange(const SandboxRecord* before, const SandboxRecord* after);
 
-  std::mutex taking_over_;  // held until Reconcile() has looked at every container
+  std::mutex taking_over_;                       // held until Reconcile() has looked at every container
   std::atomic<unsigned> removed_sandboxes_ = 0;  // since the start
   // Last: their threads use all of the above.
   Worker worker_;
