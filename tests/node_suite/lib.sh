@@ -83,6 +83,32 @@ started() {
   printf '%s\n' "$id"
 }
 
+# image_with NAME FOLDER [JQ-FILTER] pushes an image: base with the folder as one more layer, its configuration filtered.
+image_with() {
+  local name=$1 folder=$2 filter=${3-.} layout=$scratch/layout manifest config layer
+  rm -rf "$layout"
+  skopeo copy -q --src-tls-verify=false "docker://$base" "oci:$layout:image"
+  blob() { printf '%s/blobs/%s\n' "$layout" "${1/://}"; }
+  # Takes standard input in and prints its digest and size, as JSON.
+  take() {
+    local digest
+    cat >"$layout/part"
+    digest=$(sha256sum "$layout/part" | cut -d' ' -f1)
+    jq -n --arg digest "sha256:$digest" --argjson size "$(stat -c %s "$layout/part")" '{digest: $digest, size: $size}'
+    mv "$layout/part" "$layout/blobs/sha256/$digest"
+  }
+  manifest=$(blob "$(jq -r '.manifests[0].digest' "$layout/index.json")")
+  layer=$(tar -C "$folder" --owner=0 --group=0 -c . | take)
+  config=$(jq -c --argjson layer "$layer" ".rootfs.diff_ids += [\$layer.digest] | del(.history) | $filter" \
+    "$(blob "$(jq -r .config.digest "$manifest")")" | take)
+  manifest=$(jq -c --argjson config "$config" --argjson layer "$layer" \
+    '.config += $config | .layers += [{mediaType: "application/vnd.oci.image.layer.v1.tar"} + $layer]' "$manifest" | take)
+  jq -c --argjson manifest "$manifest" '.manifests[0] += $manifest' "$layout/index.json" >"$layout/index"
+  mv "$layout/index" "$layout/index.json"
+  skopeo copy -q --dest-tls-verify=false "oci:$layout:image" "docker://$registry/$name"
+  crictl pull "$registry/$name" >/dev/null
+}
+
 # inside ID COMMAND…
 inside() { crictl exec -s "$@"; }
 

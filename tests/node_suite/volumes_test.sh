@@ -50,32 +50,6 @@ test_image_volumes_that_cannot_be_are_refused() {
   refused 'sub path .*no/such.* of the image does not exist' crictl start "$id"
 }
 
-# image NAME FOLDER [JQ-FILTER] pushes an image: base with the folder as one more layer, its configuration filtered.
-image() {
-  local name=$1 folder=$2 filter=${3-.} layout=$scratch/layout manifest config layer
-  rm -rf "$layout"
-  skopeo copy -q --src-tls-verify=false "docker://$base" "oci:$layout:image"
-  blob() { printf '%s/blobs/%s\n' "$layout" "${1/://}"; }
-  # Takes standard input in and prints its digest and size, as JSON.
-  take() {
-    local digest
-    cat >"$layout/part"
-    digest=$(sha256sum "$layout/part" | cut -d' ' -f1)
-    jq -n --arg digest "sha256:$digest" --argjson size "$(stat -c %s "$layout/part")" '{digest: $digest, size: $size}'
-    mv "$layout/part" "$layout/blobs/sha256/$digest"
-  }
-  manifest=$(blob "$(jq -r '.manifests[0].digest' "$layout/index.json")")
-  layer=$(tar -C "$folder" --owner=0 --group=0 -c . | take)
-  config=$(jq -c --argjson layer "$layer" ".rootfs.diff_ids += [\$layer.digest] | del(.history) | $filter" \
-    "$(blob "$(jq -r .config.digest "$manifest")")" | take)
-  manifest=$(jq -c --argjson config "$config" --argjson layer "$layer" \
-    '.config += $config | .layers += [{mediaType: "application/vnd.oci.image.layer.v1.tar"} + $layer]' "$manifest" | take)
-  jq -c --argjson manifest "$manifest" '.manifests[0] += $manifest' "$layout/index.json" >"$layout/index"
-  mv "$layout/index" "$layout/index.json"
-  skopeo copy -q --dest-tls-verify=false "oci:$layout:image" "docker://$registry/$name"
-  crictl pull "$registry/$name" >/dev/null
-}
-
 test_links_of_an_image_do_not_lead_mounts_out_of_it() {
   local pod_id id mount
   mkdir -p "$scratch/image/dir" "$scratch/volume" "$scratch/outside"
@@ -86,7 +60,7 @@ test_links_of_an_image_do_not_lead_mounts_out_of_it() {
   ln -s "../../../../../../../..$scratch/outside/new" "$scratch/image/out-up"
   ln -s loop "$scratch/image/loop"
   ln -s /proc "$scratch/image/process"
-  image links:1 "$scratch/image"
+  image_with links:1 "$scratch/image"
   pod_id=$(pod links)
   id=$(started links "$pod_id" main '.image.image = $ARGS.positional[1] |
     .mounts = [["/absolute/a", "/up/b", "/out/c", "/out-up"][] | {container_path: ., host_path: $ARGS.positional[0]}]' \
@@ -109,7 +83,7 @@ test_volumes_of_an_image_are_filled_from_it_and_writable() {
   mkdir -p "$scratch/image/data" "$scratch/image/over" "$scratch/volume"
   echo of-the-image | tee "$scratch/image/data/file" >"$scratch/image/over/file"
   echo of-the-node >"$scratch/volume/file"
-  image volumes:1 "$scratch/image" '.config.Volumes = {"/data": {}, "/made/here": {}, "/over": {}, "/proc/x": {}}'
+  image_with volumes:1 "$scratch/image" '.config.Volumes = {"/data": {}, "/made/here": {}, "/over": {}, "/proc/x": {}}'
   pod_id=$(pod volumes)
   id=$(started volumes "$pod_id" main '.image.image = $ARGS.positional[1] |
     .linux.security_context.readonly_rootfs = true | .mounts = [{container_path: "/over", host_path: $ARGS.positional[0]}]' \
