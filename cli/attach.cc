@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/credentials.h"
 #include "cli/output.h"
@@ -52,7 +53,7 @@ Result<image::Image> TakeImage(const Context& context, const Options& options, c
   ASSIGN_OR_RETURN(auto image, store->Find(options.reference));
   if (!image || options.pull) {
     ASSIGN_OR_RETURN(const image::Credentials credentials, CredentialsFor(options.credentials, options.reference));
-    if (!options.quiet) std::cerr << "Pulling " << options.reference << "\n";
+    if (!options.quiet) std::cerr << "Pulling " << base::Printable(options.reference) << "\n";
     std::string id;
     if (options.quiet) {
       ASSIGN_OR_RETURN(id, store->Pull(options.reference, credentials, context.stop));

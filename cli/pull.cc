@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/credentials.h"
 #include "cli/images.h"
@@ -29,7 +30,7 @@ base::Result<int> RunPull(const Context& context, const Options& options) {
   ASSIGN_OR_RETURN(const auto images, Images::Open(context));
   nlohmann::json pulled = nlohmann::json::array();
   for (const std::string& reference : options.references) {
-    if (!options.quiet) std::cerr << "Pulling " << reference << "\n";
+    if (!options.quiet) std::cerr << "Pulling " << base::Printable(reference) << "\n";
     ASSIGN_OR_RETURN(const std::string id, PullOne(*images, reference, options));
     pulled.push_back({{"reference", reference}, {"id", id}});
     if (!context.json) PrintLine(id);
