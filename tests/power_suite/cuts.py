@@ -178,7 +178,8 @@ class DiskCutter(Cutter):
         self.attach()
         subprocess.run([f"mkfs.{self.file_system}", "-q", self.device], check=True)
         self.on_node("systemctl", "stop", "cri-nspawn")
-        self.on_node("sh", "-c", f"rm -rf {STORE}; mkdir -p {STORE}; cp {BOOT_ID} /run/boot_id; mount --bind /run/boot_id {BOOT_ID}")
+        # nspawn has mounted a file there that is deleted since, over which nothing can be mounted.
+        self.on_node("sh", "-c", f"rm -rf {STORE}; mkdir -p {STORE}; cp {BOOT_ID} /run/boot_id; umount {BOOT_ID}; mount --bind /run/boot_id {BOOT_ID}")
         self.mount()
         self.on_node("systemctl", "start", "cri-nspawn")
         with open(f"{self.folder}/pod.json", "w", encoding="ascii") as file:
