@@ -25,6 +25,12 @@ after_file() {
 }
 no_pods() { [[ -z $(crictl pods -q --state ready) && $(pods | jq '.items | length') == 0 ]]; }
 
+# fresh NAME makes an empty folder in $shared, whatever an earlier run on the same node has left there.
+fresh() {
+  rm -rf "${shared:?}/$1"
+  mkdir -p "$shared/$1"
+}
+
 # manifest NAME [LINE…] writes the manifest of a pod whose spec is read from standard input, in YAML, with more lines of
 # metadata. Pods end at once unless the spec says otherwise. The file appears whole.
 manifest() {
@@ -55,7 +61,7 @@ becomes() {
       of "$1" .status
       fail "pod $1 does not get to this: $2"
     fi
-    sleep 1
+    sleep 2
   done
 }
 is_ready='.status.conditions // [] | any(.type == "Ready" and .status == "True")'
@@ -64,8 +70,12 @@ has_ended='.status.phase == "Succeeded" or .status.phase == "Failed"'
 
 # The status of a container, init containers included, for filters: container("NAME").
 container() { printf '([.status | (.containerStatuses, .initContainerStatuses)[]?] | map(select(.name == "%s")) | .[0])' "$1"; }
-# id_of POD CONTAINER
-id_of() { of "$1" "$(container "$2") | .containerID" | sed 's|.*://||'; }
+# id_of POD CONTAINER: of the one that runs. Not by jq, which takes seconds to start under emulation.
+id_of() {
+  crictl ps -q --latest --label "io.kubernetes.pod.name=$1-$(hostname)" --label "io.kubernetes.container.name=$2"
+}
+# pid_of POD CONTAINER
+pid_of() { crictl inspect --output go-template --template '{{.info.pid}}' "$(id_of "$1" "$2")"; }
 # in_pod POD CONTAINER COMMAND…
 in_pod() {
   local id
@@ -77,9 +87,7 @@ in_pod() {
 log_of() { curl -skf --max-time 60 "https://127.0.0.1:10250/containerLogs/default/$1-$(hostname)/$2"; }
 # cgroup_of POD CONTAINER: its directory.
 cgroup_of() {
-  local pid
-  pid=$(crictl inspect "$(id_of "$1" "$2")" | jq .info.pid)
-  printf '/sys/fs/cgroup%s\n' "$(sed -n 's/^0:://p' "/proc/$pid/cgroup")"
+  printf '/sys/fs/cgroup%s\n' "$(sed -n 's/^0:://p' "/proc/$(pid_of "$1" "$2")/cgroup")"
 }
 
 # configure_kubelet NAME adds a drop-in of the kubelet's configuration from standard input, and restarts it;

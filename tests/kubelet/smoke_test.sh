@@ -23,7 +23,7 @@ test_the_kubelet_takes_the_cgroup_driver_from_the_runtime() {
 }
 
 pods_init_containers_and_sidecars_start_in_order() {
-  mkdir -p "$shared/order"
+  fresh order
   # The sidecar has no startup probe: being started is enough for those that come after it.
   manifest order <<EOF
 volumes: [{name: order, hostPath: {path: $shared/order}}]
