@@ -100,7 +100,7 @@ bool Client::Settle() {
 
 void Client::Choose() {
   std::erase_if(pods_, [](const PodModel& pod) { return pod.state == PodModel::State::kGone; });
-  if (number_ == 0 && Chance(5)) return AskForImage();
+  if (number_ == 0 && Chance(15)) return AskForImage();
   if (pods_.empty() || (pods_.size() < kMostPods && Chance(20))) return AskForPod();
   auto pod = pods_.begin();
   std::advance(pod, Below(pods_.size()));
@@ -359,8 +359,10 @@ void Client::Look(PodModel& pod) {
 }
 
 void Client::AskForImage() {
+  // Mostly the one that has something to do.
+  const bool pull = Chance(80) != other_image_there_.value_or(false);
   other_image_there_.reset();
-  if (Chance(50)) {
+  if (pull) {
     Begin("pull " + surroundings_.other_image, [this](milliseconds deadline) {
       const auto answer = Call(&Images::PullImage, cri_client::PullImage(surroundings_.other_image), deadline);
       if (answer.ok()) other_image_there_ = true;

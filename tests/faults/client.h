@@ -51,6 +51,7 @@ class Client {
   size_t calls() const { return calls_; }
   // Whether the other image must be there, when a client knows.
   std::optional<bool> other_image_there() const { return other_image_there_; }
+  const std::string& other_image() const { return surroundings_.other_image; }
 
  private:
   // A call on the model: makes it with this deadline, and applies what was acknowledged.

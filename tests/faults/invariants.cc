@@ -155,6 +155,16 @@ std::vector<std::string> Invariants::CheckOnce(const std::vector<std::unique_ptr
   std::set<std::string> known;
   std::map<std::string, const PodModel*> pod_models;
   for (const auto& client : clients) {
+    if (const auto should_be_there = client->other_image_there()) {
+      v1::ImageStatusRequest request;
+      request.mutable_image()->set_image(client->other_image());
+      const auto status = client_.Call(&v1::ImageService::Stub::ImageStatus, request);
+      if (!status.ok()) return {"status of " + client->other_image() + ": " + status.status.error_message()};
+      if (status.response.has_image() != *should_be_there) {
+        problems.push_back(client->other_image() +
+                           (*should_be_there ? " was pulled and is gone" : " was removed and is there"));
+      }
+    }
     for (const PodModel& pod : client->pods()) {
       const std::string name = "pod " + pod.config.metadata().name();
       std::vector<std::string> ids;
