@@ -42,6 +42,13 @@ class ReconcileTest : public testing::Test {
     ASSERT_TRUE(node_.service->StartContainer(&context_, &request, &response).ok());
   }
   // As a killed daemon leaves it: nothing is told to the logs.
+  void BeginRemoval() {
+    const auto removing = [](ContainerRecord& record) {
+      record.set_state(ContainerRecord::REMOVING);
+      return true;
+    };
+    ASSERT_TRUE(node_.runtime->containers.Update(container_, removing).ok());
+  }
   void Restart() {
     node_.logs.open.clear();
     node_.store.held.clear();
@@ -169,11 +176,7 @@ TEST_F(ReconcileTest, ARemovalThatHadBegunIsFinished) {
 
 TEST_F(ReconcileTest, TheOutputOfAContainerWhoseRemovalHadBegunIsReadFirst) {
   Start();
-  const auto removing = [](ContainerRecord& record) {
-    record.set_state(ContainerRecord::REMOVING);
-    return true;
-  };
-  ASSERT_TRUE(node_.runtime->containers.Update(container_, removing).ok());
+  BeginRemoval();
   node_.logs.last = {};
   Restart();
   EXPECT_EQ(node_.logs.last.name, unit_);
@@ -185,11 +188,7 @@ TEST_F(ReconcileTest, TheLogOfAContainerThatHadEndedIsNotOpenedAnew) {
   Start();
   node_.containers.End(unit_, 5);
   Restart();
-  const auto removing = [](ContainerRecord& record) {
-    record.set_state(ContainerRecord::REMOVING);
-    return true;
-  };
-  ASSERT_TRUE(node_.runtime->containers.Update(container_, removing).ok());
+  BeginRemoval();
   node_.logs.last = {};
   Restart();
   EXPECT_EQ(node_.logs.last.name, "");

@@ -20,7 +20,9 @@
 #include "image/store.h"
 #include "image/tree_record.h"
 #include "image/unpack.h"
-#include "test_registry.h"
+#include "store_fixture.h"
+#include "tar_builder.h"
+#include "text_reader.h"
 
 namespace image {
 namespace {
@@ -34,20 +36,6 @@ using testing::Key;
 using testing::Not;
 using testing::Pair;
 using testing::SizeIs;
-
-class TextReader : public ByteReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  base::Result<std::string_view> Next() override {
-    const std::string_view piece = std::string_view(text_).substr(at_, 1000);
-    at_ += piece.size();
-    return piece;
-  }
-
- private:
-  const std::string text_;
-  size_t at_ = 0;
-};
 
 TarBuilder::Change Owned(int64_t uid, time_t time) {
   return [=](archive_entry* entry) {
@@ -442,42 +430,12 @@ TEST_F(AdaptationTest, MuchWorkForLinksIsRefused) {
 }
 
 // In the store.
-class AdaptedStore : public testing::Test {
+class AdaptedStore : public StoreFixture {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "unpacking layers needs root";
-    std::string pattern = testing::TempDir() + "/adapted-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-    registry_.AllowPlainHttp(root_ + "/hosts");
-    store_ = Open("images");
-  }
-  void TearDown() override {
-    store_.reset();
-    if (!root_.empty()) std::filesystem::remove_all(root_);
-  }
-  std::unique_ptr<Store> Open(const std::string& name) const {
-    StoreOptions options;
-    options.root = root_ + "/" + name;
-    options.hosts_directory = root_ + "/hosts";
-    auto store = Store::Open(options);
-    EXPECT_TRUE(store.ok()) << store.error().message();
-    return *std::move(store);
-  }
-  std::string Name(const std::string& tag) const { return registry_.authority() + "/app:" + tag; }
   Image Pull(const std::string& tag, const std::string& lower) {
-    const std::string upper = TarBuilder().File("lib/x", "moved").Finish();
-    registry_.Push("app", tag, MakeImage({lower, upper}));
-    const auto id = store_->Pull(Name(tag), {}, {});
-    EXPECT_TRUE(id.ok()) << id.error().message();
-    return **store_->Find(*id);
+    return **store_->Find(PullLayers(tag, {lower, TarBuilder().File("lib/x", "moved").Finish()}));
   }
   static std::string Linked() { return TarBuilder().Symlink("lib", "usr").Directory("usr", 0711).Finish(); }
-  size_t Count(const std::string& folder) const { return base::ListDirectory(root_ + "/images/" + folder)->size(); }
-
-  std::string root_;
-  TestRegistry registry_;
-  std::unique_ptr<Store> store_;
 };
 
 TEST_F(AdaptedStore, ALayerIsAdaptedForEachImageAndSharedItself) {
@@ -491,8 +449,7 @@ TEST_F(AdaptedStore, ALayerIsAdaptedForEachImageAndSharedItself) {
   EXPECT_EQ(Count("l"), 5U);
   EXPECT_EQ(Count("staging"), 0U);
   // Found again, and gone with its image.
-  store_.reset();
-  store_ = Open("images");
+  Reopen();
   EXPECT_EQ((*store_->Find(linked.id))->layer_directories, linked.layer_directories);
   EXPECT_EQ(Pull("linked", Linked()).layer_directories, linked.layer_directories);
   ASSERT_TRUE(store_->Remove(plain.id).ok());

@@ -12,7 +12,7 @@
 #include "image/json.h"
 #include "image/pull_observer.h"
 #include "image/store.h"
-#include "test_registry.h"
+#include "store_fixture.h"
 
 namespace image {
 namespace {
@@ -24,37 +24,13 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using State = CheckedLayer::State;
 
-class CheckedStore : public testing::Test {
+class CheckedStore : public StoreFixture {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "unpacking layers needs root";
-    std::string pattern = testing::TempDir() + "/check-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-    registry_.AllowPlainHttp(root_ + "/hosts");
-    store_ = Open("images");
-  }
-  void TearDown() override {
-    store_.reset();
-    if (!root_.empty()) std::filesystem::remove_all(root_);
-  }
-  std::unique_ptr<Store> Open(const std::string& name) const {
-    StoreOptions options;
-    options.root = root_ + "/" + name;
-    options.hosts_directory = root_ + "/hosts";
-    auto store = Store::Open(options);
-    EXPECT_TRUE(store.ok()) << store.error().message();
-    return *std::move(store);
-  }
-  std::string Name(const std::string& tag) const { return registry_.authority() + "/app:" + tag; }
   Image Pull(const std::string& tag, PullObserver* observer = nullptr) {
     const std::string lower =
         TarBuilder().Directory("etc").File("etc/text", std::string(5000, 'a')).File("gone", "x").Finish();
     const std::string upper = TarBuilder().Directory("etc").File("etc/more", "b").File(".wh.gone", "").Finish();
-    registry_.Push("app", tag, MakeImage({lower, upper}));
-    const auto id = store_->Pull(Name(tag), {}, {}, observer);
-    EXPECT_TRUE(id.ok()) << id.error().message();
-    return **store_->Find(*id);
+    return **store_->Find(PullLayers(tag, {lower, upper}, observer));
   }
   std::vector<CheckedLayer> Check(bool repair) {
     std::vector<CheckedLayer> layers;
@@ -68,11 +44,6 @@ class CheckedStore : public testing::Test {
     std::sort(states.begin(), states.end());
     return states;
   }
-  size_t Count(const std::string& folder) const { return base::ListDirectory(root_ + "/images/" + folder)->size(); }
-
-  std::string root_;
-  TestRegistry registry_;
-  std::unique_ptr<Store> store_;
 };
 
 TEST_F(CheckedStore, WhatWasPulledIsGood) {

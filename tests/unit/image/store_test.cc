@@ -14,7 +14,7 @@
 
 #include "base/files.h"
 #include "image/digest.h"
-#include "test_registry.h"
+#include "store_fixture.h"
 
 namespace image {
 namespace {
@@ -25,52 +25,19 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
 
-class StoreOnDisk : public testing::Test {
+class StoreOnDisk : public StoreFixture {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "unpacking layers needs root";
-    std::string pattern = testing::TempDir() + "/store-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-    registry_.AllowPlainHttp(root_ + "/hosts");
-    Open();
-  }
-  void TearDown() override {
-    store_.reset();
-    if (!root_.empty()) std::filesystem::remove_all(root_);
-  }
-  StoreOptions Options() const {
-    StoreOptions options;
-    options.root = root_ + "/images";
-    options.hosts_directory = root_ + "/hosts";
-    return options;
-  }
-  void Open() {
-    store_.reset();
-    auto store = Store::Open(Options());
-    ASSERT_TRUE(store.ok()) << store.error().message();
-    store_ = *std::move(store);
-  }
-  std::string Name(const std::string& tag) const { return registry_.authority() + "/app:" + tag; }
   // Pushes an image of one layer for each text, and pulls it.
   std::string PullImage(const std::string& tag, const std::vector<std::string>& texts) {
     std::vector<std::string> tars;
     tars.reserve(texts.size());
     for (const std::string& text : texts) tars.push_back(TarBuilder().File(text, text).Finish());
-    registry_.Push("app", tag, MakeImage(tars));
-    const auto id = store_->Pull(Name(tag), {}, {});
-    EXPECT_TRUE(id.ok()) << id.error().message();
-    return id.ok() ? *id : "";
+    return PullLayers(tag, tars);
   }
-  size_t Count(const std::string& folder) const { return base::ListDirectory(root_ + "/images/" + folder)->size(); }
-
-  std::string root_;
-  TestRegistry registry_;
-  std::unique_ptr<Store> store_;
 };
 
 TEST_F(StoreOnDisk, ASecondOneIsRefused) {
-  const auto second = Store::Open(Options());
+  const auto second = Store::Open(Options("images"));
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().code(), Code::kFailedPrecondition);
   EXPECT_THAT(second.error().message(), HasSubstr("another process uses it"));
@@ -86,7 +53,7 @@ TEST_F(StoreOnDisk, ARestartFindsEverythingAgain) {
   const std::string id = PullImage("x", {"a", "b"});
   const Image before = store_->List().at(0);
   const FilesystemUsage usage = *store_->Usage();
-  Open();
+  Reopen();
   ASSERT_THAT(store_->List(), SizeIs(1));
   const Image after = store_->List()[0];
   EXPECT_EQ(after.id, id);
@@ -152,7 +119,7 @@ TEST_F(StoreOnDisk, HeldLayersOutliveTheImageAndARestart) {
   ASSERT_TRUE(store_->RemoveUnused().ok());
   EXPECT_TRUE(std::filesystem::exists(directory + "/a"));
 
-  Open();
+  Reopen();
   EXPECT_THAT(store_->List(), SizeIs(0));
   EXPECT_TRUE(std::filesystem::exists(directory + "/a"));
   ASSERT_TRUE(store_->Hold(id, "container-1").ok()) << "a user of an earlier run holds it again";
@@ -196,7 +163,7 @@ TEST_F(StoreOnDisk, LeftoversOfACrashAreDropped) {
   ASSERT_TRUE(base::WriteFileAtomic(images + "/layers/cccccccccccc.json",
                                     R"({"diffID":")" + diff_id + R"(","bytes":1,"inodes":1})")
                   .ok());
-  Open();
+  Reopen();
   EXPECT_EQ(Count("staging"), 0u);
   EXPECT_EQ(Count("l"), 1u);
   EXPECT_EQ(Count("layers"), 2u);
@@ -213,7 +180,7 @@ TEST_F(StoreOnDisk, WhatIsNotSyncedOutlivesACrashButNotAPowerLoss) {
   EXPECT_THAT(*base::ReadFile(record, 10'000), Not(HasSubstr("boot"))) << "closing the store syncs";
   // As after a kill, in the same boot.
   ASSERT_TRUE(base::WriteFileAtomic(record, unsynced).ok());
-  Open();
+  Reopen();
   EXPECT_THAT(store_->List(), SizeIs(1));
   store_.reset();
   EXPECT_THAT(*base::ReadFile(record, 10'000), Not(HasSubstr("boot")));
@@ -224,7 +191,7 @@ TEST_F(StoreOnDisk, WhatIsNotSyncedOutlivesACrashButNotAPowerLoss) {
   ASSERT_NE(at, std::string::npos);
   other[at] = other[at] == '0' ? '1' : '0';
   ASSERT_TRUE(base::WriteFileAtomic(record, other).ok());
-  Open();
+  Reopen();
   EXPECT_THAT(store_->List(), SizeIs(0));
   EXPECT_EQ(Count("l"), 0u);
   EXPECT_EQ(Count("layers"), 0u);
@@ -243,7 +210,7 @@ TEST_F(StoreOnDisk, WhatIsNotSyncedIsDroppedWhenItDiffersFromItsRecord) {
   // As after a kill of the daemon, and a disk that lost its power although the machine did not.
   ASSERT_TRUE(base::WriteFileAtomic(record, unsynced).ok());
   std::filesystem::resize_file(image.layer_directories[0] + "/a", 0);
-  Open();
+  Reopen();
   EXPECT_THAT(store_->List(), SizeIs(0));
   EXPECT_EQ(Count("l"), 0u);
   EXPECT_EQ(Count("layers"), 0u);
@@ -280,7 +247,7 @@ TEST_F(StoreOnDisk, AnImageWithoutItsLayersIsDroppedAndCanBePulledAgain) {
   const Image image = store_->List()[0];
   store_.reset();
   std::filesystem::remove_all(image.layer_directories[1]);
-  Open();
+  Reopen();
   EXPECT_THAT(store_->List(), SizeIs(0));
   EXPECT_EQ(Count("l"), 0u);
   PullImage("x", {"a", "b"});
@@ -294,11 +261,11 @@ TEST_F(StoreOnDisk, ATagThatTwoRecordsClaimAfterACrashIsTheLaterOnes) {
   const std::string second = PullImage("x", {"b"});
   store_.reset();
   ASSERT_TRUE(base::WriteFileAtomic(record, before).ok());
-  Open();
+  Reopen();
   EXPECT_EQ((*store_->Find(Name("x")))->id, second);
   EXPECT_THAT((*store_->Find(first))->tags, ElementsAre());
   ASSERT_TRUE(store_->Remove(second).ok());
-  Open();
+  Reopen();
   EXPECT_FALSE(store_->Find(Name("x"))->has_value()) << "the older record does not get the tag back";
 }
 
@@ -313,7 +280,7 @@ TEST_F(StoreOnDisk, LayersWhoseDiffIdsBeginAlikeGetDirectoriesOfTheirOwn) {
   std::filesystem::rename(directory, images + "/l/" + taken);
   std::filesystem::rename(images + "/layers/" + std::filesystem::path(directory).filename().string() + ".json",
                           images + "/layers/" + taken + ".json");
-  Open();
+  Reopen();
   PullImage("y", {"b"});
   EXPECT_THAT((*store_->Find(Name("y")))->layer_directories, ElementsAre(images + "/l/" + taken + "-2"));
   EXPECT_TRUE(std::filesystem::exists(images + "/l/" + taken + "/a"));

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "image/unpack.h"
 #include "tar_builder.h"
+#include "text_reader.h"
 
 namespace image {
 namespace {
@@ -21,20 +22,6 @@ namespace {
 using base::Code;
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-class TextReader : public ByteReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  base::Result<std::string_view> Next() override {
-    const std::string_view piece = std::string_view(text_).substr(at_, 1000);
-    at_ += piece.size();
-    return piece;
-  }
-
- private:
-  const std::string text_;
-  size_t at_ = 0;
-};
 
 class TreeRecordTest : public testing::Test {
  protected:
