@@ -193,7 +193,12 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
   FAULT_POINT("sandbox stop: containers stopped");
   // Side by side: the plugins find what they made, since the network namespace is pinned and goes after them. Where no
   // thread can be had, one after the other.
-  auto detaching = std::async(std::launch::async | std::launch::deferred, [&] { return DetachNetwork(*record); });
+  auto detaching = std::async(std::launch::async | std::launch::deferred, [&] {
+    // What it logs says of which pod, on whichever thread.
+    const base::LogScope scope;
+    AddLogFields(*record);
+    return DetachNetwork(*record);
+  });
   base::Status stopped = parts.machines.Stop(record->machine()).Wrap("stop pod sandbox " + id);
   RETURN_IF_ERROR(detaching.get());
   FAULT_POINT("sandbox stop: network namespace removed");
