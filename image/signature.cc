@@ -141,7 +141,7 @@ Result<Signature> ReadSimpleSigning(std::string payload, std::string_view annota
   if (annotation.empty()) return Broken("the annotation \"" + std::string(kSimpleSigningAnnotation) + "\" is missing");
   auto value = DecodeBase64(annotation);
   if (!value) return Broken("its signature is not in base64");
-  return Signature{Signature::Form::kSimpleSigning, payload, *std::move(value), payload};
+  return Signature{Signature::Form::kSimpleSigning, payload, *std::move(value), std::move(payload)};
 }
 
 Result<Signature> ReadBundle(std::string_view text) {

@@ -385,6 +385,7 @@ Status DiskStore::Check(bool repair, const OnLayerChecked& checked, std::stop_to
     }
   }
   std::vector<Checked> sorted;
+  sorted.reserve(all.size());
   for (auto& [id, layer] : all) sorted.push_back(std::move(layer));
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Checked& a, const Checked& b) { return a.height < b.height; });
