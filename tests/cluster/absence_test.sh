@@ -6,25 +6,10 @@ source ./cluster_lib.sh
 namespace=absence
 
 objects_pods_serve_while_everything_else_is_away() {
-  apply <<END
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - {name: web, image: $nginx, readinessProbe: {httpGet: {port: 80}, timeoutSeconds: 20}, livenessProbe: {httpGet: {port: 80}, timeoutSeconds: 20}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}]}
+  workload Deployment web 'replicas: 2' <<END
+containers: [{name: web, image: $nginx, readinessProbe: {httpGet: {port: 80}, timeoutSeconds: 20}, livenessProbe: {httpGet: {port: 80}, timeoutSeconds: 20}}]
 END
+  k expose deployment web --port=80
   # It asks the service all the time, by its name for the kubelet.
   pod asker <<END
 containers:

@@ -1,6 +1,6 @@
 # What the tests of a cluster share, beside node_suite's lib.sh. They run on this machine, with kubectl at full speed; NODE
 # names the node, KUBECTL the program. A test test_NAME finds the objects that a function objects_NAME, if there is one, has
-# made. Those of all tests of a file are made before the first test, in a namespace for the file.
+# made, and those of objects_of_all. They are made before the first test of a file, in a namespace for the file.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 busybox=$registry/base:1 nginx=$registry/web:1 newer_nginx=$registry/web:2 agnhost=$registry/agnhost:1
@@ -15,11 +15,13 @@ done
 namespace=default
 k() { "$KUBECTL" --namespace "$namespace" "$@"; }
 
+objects_of_all() { :; }
 before_file() {
   local name
   "$KUBECTL" create namespace "$namespace" >/dev/null
   # A pod that comes before its account is refused.
   eventually 120 k get serviceaccount default
+  objects_of_all >/dev/null
   for name; do
     if declare -F "objects_${name#test_}" >/dev/null; then "objects_${name#test_}" >/dev/null; fi
   done
@@ -31,17 +33,31 @@ after_file() { "$KUBECTL" delete namespace "$namespace" --timeout=5m >/dev/null 
 
 apply() { k apply -f -; }
 
-# pod NAME [METADATA] makes a pod whose spec is read from standard input, in YAML. METADATA is one line: labels: {…}. Pods
-# end at once unless the spec says otherwise.
-pod() {
-  local name=$1 metadata=${2-} spec
+# spec_of_pod INDENTATION prints the spec of a pod, which it reads from standard input, in YAML. Pods end at once unless it says
+# otherwise.
+spec_of_pod() {
+  local spec
   spec=$(cat)
+  grep -q '^terminationGracePeriodSeconds:' <<<"$spec" || spec+=$'\nterminationGracePeriodSeconds: 1'
+  printf '%s\n' "$spec" | sed "s/^/$1/"
+}
+# pod NAME [METADATA] makes a pod of a spec. METADATA is one line: labels: {…}.
+pod() {
   {
-    printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: %s\n' "$name"
-    [[ -z $metadata ]] || printf '  %s\n' "$metadata"
+    printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: %s\n' "$1"
+    [[ -z ${2-} ]] || printf '  %s\n' "$2"
     printf 'spec:\n'
-    grep -q '^terminationGracePeriodSeconds:' <<<"$spec" || printf '  terminationGracePeriodSeconds: 1\n'
-    printf '  %s\n' "${spec//$'\n'/$'\n'  }"
+    spec_of_pod '  '
+  } | apply
+}
+# workload KIND NAME LINE… makes a Deployment or the like of pods with a spec, which are labelled app: NAME. Each LINE of its
+# own spec is one of YAML: replicas: 2.
+workload() {
+  {
+    printf 'apiVersion: apps/v1\nkind: %s\nmetadata: {name: %s}\nspec:\n' "$1" "$2"
+    printf '  %s\n' "${@:3}" "selector: {matchLabels: {app: $2}}" template:
+    printf '    %s\n' "metadata: {labels: {app: $2}}" spec:
+    spec_of_pod '      '
   } | apply
 }
 # sleeper NAME [METADATA] makes one that only is there.

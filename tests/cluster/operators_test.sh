@@ -5,7 +5,7 @@
 source ./cluster_lib.sh
 namespace=shop
 
-objects_machines_are_pods_and_their_names_say_which() {
+objects_of_all() {
   pod till 'labels: {tier: front}' <<END
 containers:
   - name: counter

@@ -5,23 +5,11 @@
 source ./cluster_lib.sh
 namespace=services
 
-before_file() {
-  "$KUBECTL" create namespace "$namespace" >/dev/null
-  eventually 120 k get serviceaccount default
-  apply >/dev/null <<END
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: names}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: names}}
-  template:
-    metadata: {labels: {app: names}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - {name: main, image: $agnhost, args: [netexec, --http-port=8080], readinessProbe: {httpGet: {path: /hostname, port: 8080}, timeoutSeconds: 20}}
----
+objects_of_all() {
+  workload Deployment names 'replicas: 2' <<END
+containers: [{name: main, image: $agnhost, args: [netexec, --http-port=8080], readinessProbe: {httpGet: {path: /hostname, port: 8080}, timeoutSeconds: 20}}]
+END
+  apply <<END
 apiVersion: v1
 kind: Service
 metadata: {name: names}
@@ -32,7 +20,7 @@ spec:
   selector: {app: names}
   ports: [{name: http, port: 80, targetPort: 8080, nodePort: 30080}, {name: udp, protocol: UDP, port: 81, targetPort: 8081}]
 END
-  sleeper client >/dev/null
+  sleeper client
 }
 address_of_family() { of service/names ".spec.clusterIPs[] | select(contains(\":\") == $1)"; }
 

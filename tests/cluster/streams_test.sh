@@ -14,6 +14,8 @@ by() {
 }
 protocols=(websocket spdy)
 
+objects_of_all() { sleeper runs; }
+
 objects_logs_are_followed_to_their_end() {
   pod writer <<END
 restartPolicy: Never
@@ -37,7 +39,6 @@ test_logs_are_followed_to_their_end() {
   equals 'second life' "$(k logs restarted)" 'what is now'
 }
 
-objects_commands_run_in_containers() { sleeper runs; }
 test_commands_run_in_containers() {
   ready runs
   local protocol status output
@@ -109,6 +110,8 @@ test_ports_are_forwarded() {
   local protocol port what
   for protocol in "${protocols[@]}"; do
     for what in pod/server:80 service/server:8080; do
+      # What the one before has written is no answer of this one.
+      rm -f "$scratch/forward"
       by "$protocol" port-forward "${what%:*}" ":${what#*:}" >"$scratch/forward" 2>&1 &
       eventually 120 grep -q Forwarding "$scratch/forward"
       port=$(sed -n 's/.*127.0.0.1:\([0-9]*\) ->.*/\1/p' "$scratch/forward")

@@ -6,20 +6,9 @@ source ./cluster_lib.sh
 namespace=workloads
 
 objects_a_deployment_is_rolled_out_to_a_new_image_and_back_and_scaled() {
-  apply <<END
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 5
-      containers:
-        - {name: web, image: $nginx, readinessProbe: {httpGet: {port: 80}, timeoutSeconds: 20, periodSeconds: 3}}
+  workload Deployment web 'replicas: 2' 'strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}' <<END
+terminationGracePeriodSeconds: 5
+containers: [{name: web, image: $nginx, readinessProbe: {httpGet: {port: 80}, timeoutSeconds: 20, periodSeconds: 3}}]
 END
 }
 test_a_deployment_is_rolled_out_to_a_new_image_and_back_and_scaled() {
@@ -101,18 +90,9 @@ test_a_cron_job_runs_each_minute() {
 }
 
 objects_a_daemon_set_is_on_the_node() {
-  apply <<END
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: agent}
-spec:
-  selector: {matchLabels: {app: agent}}
-  template:
-    metadata: {labels: {app: agent}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      hostNetwork: true
-      containers: [{name: main, image: $busybox, command: [sleep, inf]}]
+  workload DaemonSet agent <<END
+hostNetwork: true
+containers: [{name: main, image: $busybox, command: [sleep, inf]}]
 END
 }
 test_a_daemon_set_is_on_the_node() {
@@ -126,19 +106,9 @@ apiVersion: v1
 kind: Service
 metadata: {name: db}
 spec: {clusterIP: None, selector: {app: db}, ports: [{port: 80}]}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  serviceName: db
-  replicas: 2
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: $busybox, command: [sh, -c, 'hostname -f >/name; exec sleep inf']}]
+END
+  workload StatefulSet db 'serviceName: db' 'replicas: 2' <<END
+containers: [{name: main, image: $busybox, command: [sh, -c, 'hostname -f >/name; exec sleep inf']}]
 END
 }
 test_a_stateful_set_keeps_names_and_order() {
