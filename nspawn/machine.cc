@@ -38,6 +38,10 @@ constexpr char kPropagation[] = "/run/systemd/nspawn/propagate";
 // As the pause containers of other runtimes have it: a pod's namespaces are the last to go.
 constexpr int32_t kOomScore = -998;
 
+// systemd-nspawn mounts a devpts whose files have group 5 of the machine, by its number on the host. Linux 6.1 reads
+// that as a signed number, so that no machine starts whose ids are mapped beyond this.
+constexpr uint32_t kLastHostId = std::numeric_limits<int32_t>::max() - 5;
+
 std::string UnitName(const std::string& name) {
   return name + ".service";
 }
@@ -332,7 +336,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
 
 Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
   const base::TraceSpan span("nspawn", "start machine", spec.name);
-  const std::string doing = "starting machine " + base::Printable(spec.name, 80);
+  std::string doing = "starting machine " + base::Printable(spec.name, 80);
   RETURN_IF_ERROR(Check(spec).Wrap(doing));
   if (!records_->Insert(spec.name)) return Error(Code::kAlreadyExists, doing + ": there is one by that name");
   bus_.Watch(UnitName(spec.name), records_->WatcherFor(spec.name));
@@ -344,6 +348,10 @@ Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
       (void)bus_.StopUnit(UnitName(spec.name));
       (void)bus_.ResetFailedUnit(UnitName(spec.name));
       RemovePropagation(spec.name);
+    }
+    if (spec.user_namespace && spec.user_namespace->host_id > kLastHostId) {
+      doing += ", whose user namespace begins at " + std::to_string(spec.user_namespace->host_id) +
+               ", where some kernels mount no devpts";
     }
   }
   return std::move(machine).Wrap(doing);

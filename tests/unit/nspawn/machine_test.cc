@@ -215,6 +215,22 @@ TEST_F(MachineTest, FailedStartSaysWhyAndLeavesNothing) {
   EXPECT_TRUE(machines_->Start(Spec()).ok()) << "the name is free again";
 }
 
+TEST_F(MachineTest, FailedStartWithHighIdsNamesThem) {
+  EXPECT_CALL(bus_, StartTransientUnit(_, _)).WillRepeatedly([this](const std::string& unit, const auto&) {
+    bus_.Tell(unit, Ended(CLD_EXITED, 1, "exit-code"));
+    return base::Result<std::string>("failed");
+  });
+  for (const auto& [host_id, named] : {std::pair{uint32_t{3003908096}, true}, std::pair{uint32_t{200000}, false}}) {
+    MachineSpec spec = Spec();
+    spec.network_namespace.clear();
+    spec.user_namespace = IdMapping{.host_id = host_id, .container_id = 0, .length = 65536};
+    const auto machine = machines_->Start(spec);
+    ASSERT_FALSE(machine.ok());
+    EXPECT_EQ(machine.error().message().find(std::to_string(host_id)) != std::string::npos, named)
+        << machine.error().message();
+  }
+}
+
 TEST_F(MachineTest, UnitOfSomebodyElseIsNotStopped) {
   EXPECT_CALL(bus_, StartTransientUnit(_, _)).WillOnce([](auto&&...) {
     return base::Result<std::string>(Error(Code::kAlreadyExists, "Unit was already loaded"));
