@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cni/attachment_cache.h"
 #include "cni/configuration_watcher.h"
+#include "cni/host_local.h"
 #include "cni/plugin_chain.h"
 #include "cni/plugin_result.h"
 
@@ -167,7 +168,11 @@ class PluginNetwork : public Network {
         return base::Error(cached.error());
       }
     }
-    if (in_force.ok()) note(chain_.CollectGarbage(**in_force, valid));
+    if (in_force.ok()) {
+      note(chain_.CollectGarbage(**in_force, valid));
+      // After a power loss, leases of finished attachments may be empty, too.
+      CollectLeases(**in_force);
+    }
     return first;
   }
 
@@ -244,9 +249,24 @@ class PluginNetwork : public Network {
     return addresses;
   }
 
+  // Takes back an ADD in which a plugin may have been killed, maybe together with a daemon.
+  base::Status DeleteUnfinished(const Configuration& configuration, const Invocation& invocation,
+                                const base::Json& result) {
+    RETURN_IF_ERROR(chain_.Delete(configuration, invocation, result));
+    CollectLeases(configuration);
+    return base::Ok();
+  }
+
+  // A lost address is no reason to keep a pod: what fails is tried again with the next garbage.
+  static void CollectLeases(const Configuration& configuration) {
+    if (const auto removed = RemoveUnownedLeases(configuration); !removed.ok()) {
+      base::Log(base::LogLevel::kWarning, removed.error().message());
+    }
+  }
+
   base::Error Undo(const Configuration& configuration, const Invocation& invocation, const base::Json& result,
                    base::Error error) {
-    base::Status undone = chain_.Delete(configuration, invocation, result);
+    base::Status undone = DeleteUnfinished(configuration, invocation, result);
     if (undone.ok()) undone = cache_.Remove(invocation.container_id);
     if (undone.ok()) return error;
     return {error.code(),
@@ -275,7 +295,8 @@ class PluginNetwork : public Network {
       cached = CachedAttachment{std::move(invocation), configuration->document, nullptr};
     }
     cached->invocation.namespace_path = IsNamespace(attachment.namespace_path) ? attachment.namespace_path : "";
-    RETURN_IF_ERROR(chain_.Delete(*configuration, cached->invocation, cached->result));
+    RETURN_IF_ERROR(cached->result.is_null() ? DeleteUnfinished(*configuration, cached->invocation, cached->result)
+                                             : chain_.Delete(*configuration, cached->invocation, cached->result));
     FAULT_POINT("network detach: plugins have run");
     return cache_.Remove(attachment.container_id);
   }

@@ -54,6 +54,7 @@ struct Job {
   UniqueFd answers;
   UniqueFd pidfd;
   int pid = 0;
+  bool on_host = false;
 };
 
 class Spawner {
@@ -121,6 +122,7 @@ class Spawner {
     if (spawn.bundle.empty()) {
       ASSIGN_OR_RETURN(job.pid, CloneProcess(0, -1, &job.pidfd));
       if (job.pid == 0) RunChild(request, [&] { return ExecuteOnHost(spawn); });
+      job.on_host = true;
     } else {
       ASSIGN_OR_RETURN(const ContainerHandles container, FindContainer(proc_.get(), spawn));
       ASSIGN_OR_RETURN(job.pid, CloneInto(container, job.pidfd));
@@ -169,7 +171,12 @@ class Spawner {
     if (found == jobs_.end()) return;
     Job& job = found->second;
     siginfo_t info{};
-    if (::waitid(P_PIDFD, static_cast<id_t>(job.pidfd.get()), &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0) {
+    const auto process = static_cast<id_t>(job.pidfd.get());
+    if (::waitid(P_PIDFD, process, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+      // A network plugin that was killed does not wait for those that it has started: what they make must not come
+      // after it has been undone. The group's id is taken as long as its leader is not reaped.
+      if (job.on_host && info.si_code != CLD_EXITED) ::kill(-job.pid, SIGKILL);
+      (void)::waitid(P_PIDFD, process, &info, WEXITED | WNOHANG);
       // As wait(2) would have encoded it.
       const int status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status;
       Tell(job.answers.get(), std::string(kExitPrefix) + std::to_string(status));

@@ -9,15 +9,18 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <functional>
+#include <future>
 #include <thread>
 
 #include "base/fd.h"
@@ -335,6 +338,74 @@ TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+}
+
+// As host-local is after a kill between making the file of an address and writing whose it is.
+class UnownedLeaseTest : public PluginsTest {
+ protected:
+  void SetUp() override {
+    PluginsTest::SetUp();
+    if (IsSkipped()) return;
+    // Makes the directory, and the lock.
+    const Attachment pod = Pod("pod0");
+    ASSERT_TRUE(network_->Attach(pod).ok());
+    ASSERT_TRUE(network_->Detach(pod).ok());
+  }
+
+  void LeaveLease() { root_.Write("addresses/cri-nspawn/10.85.0.77", ""); }
+};
+
+TEST_F(UnownedLeaseTest, AFailedAttachLeavesNone) {
+  runner_.instead = [&](const PluginCall& call) {
+    const bool adds =
+        std::find(call.environment.begin(), call.environment.end(), "CNI_COMMAND=ADD") != call.environment.end();
+    if (adds) LeaveLease();
+    return adds;
+  };
+  const Attachment pod = Pod("pod1");
+  const auto result = network_->Attach(pod);
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(result.error().message(), HasSubstr("ended by signal 9"));
+  EXPECT_THAT(Leases(), IsEmpty());
+  EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
+}
+
+TEST_F(UnownedLeaseTest, AnAttachThatWasCutOffLeavesNone) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  auto cached = AttachmentCache(root_ / "cache").Read("pod1");
+  ASSERT_TRUE(cached.ok());
+  cached->result = nullptr;
+  ASSERT_TRUE(AttachmentCache(root_ / "cache").Update(*cached).ok());
+  LeaveLease();
+  const auto detached = network_->Detach(pod);
+  ASSERT_TRUE(detached.ok()) << detached.error().message();
+  EXPECT_THAT(Leases(), IsEmpty());
+}
+
+TEST_F(UnownedLeaseTest, ACollectionLeavesNoneAndKeepsWhatIsInUse) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  const auto leases = Leases();
+  LeaveLease();
+  const auto collected = network_->CollectGarbage([](const std::string&) { return true; });
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_EQ(Leases(), leases);
+  EXPECT_TRUE(network_->Detach(pod).ok());
+}
+
+// The lock that is taken is the plugin's own.
+TEST_F(UnownedLeaseTest, ThePluginWaitsForWhoeverHoldsTheLock) {
+  base::UniqueFd lock(::open((root_ / "addresses/cri-nspawn/lock").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+  const Attachment pod = Pod("pod1");
+  auto attaching = std::async(std::launch::async, [&] { return network_->Attach(pod); });
+  EXPECT_EQ(attaching.wait_for(std::chrono::seconds(1)), std::future_status::timeout);
+  EXPECT_THAT(Leases(), IsEmpty());
+  lock.reset();
+  const auto result = attaching.get();
+  ASSERT_TRUE(result.ok()) << result.error().message();
+  EXPECT_TRUE(network_->Detach(pod).ok());
 }
 
 TEST_F(PluginsTest, AVersionThatAPluginDoesNotKnowIsExplained) {
