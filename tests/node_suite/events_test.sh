@@ -1,4 +1,5 @@
-# What happens to a node besides the daemon: an operator's commands, full disks, too few descriptors.
+# What happens to a node besides the daemon: an operator's commands, full disks, too few descriptors, too little memory, another time
+# of day.
 # shellcheck shell=bash disable=SC2016,SC2154,SC2317  # containers' shells expand; $scratch is the runner's; called by name
 
 # started_anew POD-NAME POD-ID does what a kubelet does with a pod that is not ready: stops and removes it, and runs it again.
@@ -183,6 +184,84 @@ time.sleep(1000)' >"$scratch/clients" &
   eventually 20 daemon_answers
   crictl stop --timeout 0 "$id"
   lines_of "$scratch/logs/few/main.log" | awk '$2 != NR {print "line " NR " is " $2; exit 1}'
+  remove_all_pods
+  unchanged "$before"
+}
+
+test_the_time_of_day_may_jump() {
+  [[ $(systemd-detect-virt --container) == none ]] || skip 'a fast node has the clock of its machine'
+  local pod_id id zero
+  # The time of day at the boot, by the clock that does not jump.
+  zero=$(awk -v now="$(date +%s)" '{printf "%d", now - $1}' /proc/uptime)
+  pod_id=$(pod clock)
+  id=$(started clock "$pod_id" main '.command = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.05; done"]')
+  times_of() { crictl inspect "$1" | jq -r '.status | .createdAt, .startedAt, .finishedAt | .[0:19] + "Z" | fromdate'; }
+  jumps() {
+    local jump other now took created started finished number=0
+    for jump in '+2 hours' '-5 hours' '+3 hours'; do
+      echo "-- $jump"
+      number=$((number + 1))
+      date -s "$jump" >/dev/null
+      now=$(date +%s)
+      daemon_answers
+      equals CONTAINER_RUNNING "$(status "$id" .state)"
+      inside "$id" true
+      # Deadlines are none of its business: a container that ignores its signal gets its two seconds.
+      other=$(started clock "$pod_id" "other$number" '.command = ["sh", "-c", "trap \"\" TERM; while true; do sleep 0.1; done"]')
+      took=$SECONDS
+      crictl --timeout 60s stop --timeout 2 "$other"
+      took=$((SECONDS - took))
+      ((took >= 2 && took < 30)) || fail "stopping took $took seconds"
+      { read -r created && read -r started && read -r finished; } < <(times_of "$other")
+      ((created >= now && started >= created && finished >= started && finished <= $(date +%s))) ||
+        fail "created $created, started $started, finished $finished, at $now"
+      # Neither does an exec's deadline move with the clock.
+      equals over "$(crictl exec -s --timeout 20 "$id" sh -c 'sleep 1; echo over')"
+      # What a daemon finds that starts in another time of day is as it was.
+      kill_daemon
+      equals CONTAINER_RUNNING "$(status "$id" .state)"
+      equals CONTAINER_EXITED "$(status "$other" .state)"
+      equals "$created $started $finished" "$(times_of "$other" | xargs)"
+    done
+  }
+  jumps || { date -s "@$(awk -v zero="$zero" '{printf "%d", zero + $1}' /proc/uptime)" >/dev/null; return 1; }
+  crictl stop --timeout 0 "$id"
+  lines_of "$scratch/logs/clock/main.log" | awk '$2 != NR {print "line " NR " is " $2; exit 1}'
+}
+
+test_a_daemon_that_meets_its_own_memory_limit_comes_back() {
+  local drop_in=/run/systemd/system/cri-nspawn.service.d/memory.conf group=/sys/fs/cgroup/system.slice/cri-nspawn.service
+  local before pod_id id pid
+  [[ -e $group/memory.max ]] || skip 'this kernel has no memory controller for version 2 control groups'
+  before=$(traces)
+  pod_id=$(pod tight)
+  id=$(started tight "$pod_id" main '.command = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.05; done"]')
+  mkdir -p "${drop_in%/*}"
+  tight() {
+    # What it has now, and less than a large request takes on its way.
+    printf '[Service]\nMemoryMax=%d\nMemorySwapMax=0\n' "$(($(awk '$1 == "anon" {print $2}' "$group/memory.stat") + (16 << 20)))" \
+      >"$drop_in"
+    systemctl daemon-reload
+    systemctl restart cri-nspawn.service
+    eventually 20 daemon_answers
+    pid=$(daemon_pid)
+    # No argument has room for it.
+    head -c $((12 << 20)) /dev/zero | tr '\0' x >"$scratch/large"
+    jq --rawfile large "$scratch/large" '.annotations = {large: $large}' "$scratch/tight-main.json" >"$scratch/large.json"
+    if crictl create --no-pull "$pod_id" "$scratch/large.json" "$scratch/tight.json"; then fail 'there was room for all of it'; fi
+    eventually 20 eval "[[ \$(daemon_pid) != $pid && \$(daemon_pid) != 0 ]] && daemon_answers"
+    contains "$(journalctl -q -u cri-nspawn.service --since "$started" -o cat)" "result 'oom-kill'"
+    equals CONTAINER_RUNNING "$(status "$id" .state)"
+    equals "$id" "$(crictl ps -a -q --no-trunc)"
+    inside "$id" true
+  }
+  tight || { rm -f "$drop_in"; systemctl daemon-reload; systemctl restart cri-nspawn.service; return 1; }
+  rm -f "$drop_in"
+  systemctl daemon-reload
+  systemctl restart cri-nspawn.service
+  eventually 20 daemon_answers
+  crictl stop --timeout 0 "$id"
+  lines_of "$scratch/logs/tight/main.log" | awk '$2 != NR {print "line " NR " is " $2; exit 1}'
   remove_all_pods
   unchanged "$before"
 }
