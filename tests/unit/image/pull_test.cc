@@ -366,8 +366,9 @@ TEST_F(Pull, ARegistryThatIsSlowButGoesOnIsWaitedFor) {
   const TestImage image = MakeImage({TarBuilder().File("noise", Noise(20'000)).Finish()});
   TestRegistry registry([&](const TestRequest& request) -> std::optional<TestResponse> {
     if (!request.path.ends_with(image.layer_digests[0])) return std::nullopt;
-    // Longer than the time over which the rate is measured, but fast enough.
-    return TestResponse{.body = image.layers[0], .drip_after = 8'000, .drip_pause = std::chrono::microseconds(100)};
+    // Longer than the time over which the rate is measured, and six times as fast as it has to be.
+    return TestResponse{
+        .body = image.layers[0], .drip_after = 8'000, .drip_pause = std::chrono::milliseconds(10), .drip_bytes = 64};
   });
   registry.AllowPlainHttp(root_ + "/hosts");
   registry.Push("app", "x", image);

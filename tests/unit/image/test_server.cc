@@ -92,9 +92,9 @@ bool SendResponse(int fd, const TestResponse& response) {
     WaitForEnd(fd);
     return false;
   }
-  for (size_t at = response.drip_after; at < response.body.size(); ++at) {
+  for (size_t at = response.drip_after; at < response.body.size(); at += response.drip_bytes) {
     std::this_thread::sleep_for(response.drip_pause);
-    if (!SendAll(fd, std::string_view(response.body).substr(at, 1))) return false;
+    if (!SendAll(fd, std::string_view(response.body).substr(at, response.drip_bytes))) return false;
   }
   return response.cut_after == std::string::npos;
 }

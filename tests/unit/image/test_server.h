@@ -33,9 +33,10 @@ struct TestResponse {
   size_t cut_after = std::string::npos;
   // Sends nothing more after so many bytes of the body, and keeps the connection open.
   size_t hang_after = std::string::npos;
-  // Sends what comes after so many bytes one by one, with a pause before each.
+  // Sends what comes after so many bytes in pieces, with a pause before each.
   size_t drip_after = std::string::npos;
   std::chrono::microseconds drip_pause{20'000};
+  size_t drip_bytes = 1;
   // Never answers at all.
   bool silent = false;
   // Sent as it is instead of an HTTP answer.
