@@ -189,6 +189,7 @@ class SystemBus : public Bus {
   Result<std::string> StartUnit(const std::string& unit) override;
   Result<std::string> StartTransientUnit(const std::string& unit, const std::vector<Setting>& settings) override;
   Result<std::string> StopUnit(const std::string& unit) override;
+  Result<bool> IsLoaded(const std::string& unit) override;
   Status KillMainProcess(const std::string& unit, int signal) override;
   Status ResetFailedUnit(const std::string& unit) override;
   Status SetUnitProperties(const std::string& unit, const std::vector<Setting>& settings) override;
@@ -515,6 +516,15 @@ Result<std::string> SystemBus::StopUnit(const std::string& unit) {
   return RunJob("StopUnit", [&](sdbus::MethodCall& call) { call << unit << "replace"; }).Wrap("stopping unit " + unit);
 }
 
+Result<bool> SystemBus::IsLoaded(const std::string& unit) {
+  const Status found =
+      Call({kSystemd, kSystemdPath, kManager, "GetUnit"}, [&](sdbus::MethodCall& call) { call << unit; }, {})
+          .Wrap("looking for unit " + unit);
+  if (found.ok()) return true;
+  if (found.error().code() == Code::kNotFound) return false;
+  return found.error();
+}
+
 Status SystemBus::KillMainProcess(const std::string& unit, int signal) {
   return Call({kSystemd, kSystemdPath, kManager, "KillUnit"},
               [&](sdbus::MethodCall& call) { call << unit << "main" << int32_t{signal}; }, {})
@@ -602,7 +612,7 @@ Status SystemBus::RegisterMachine(const std::string& name, const std::vector<uin
                                   const std::string& root) {
   return Call({kMachined, kMachinedPath, kMachineManager, "RegisterMachine"},
               [&](sdbus::MethodCall& call) {
-                call << name << id << "cri-nspawn"
+                call << name << id << "systemd-nspawn"
                      << "container" << static_cast<uint32_t>(leader) << root;
               },
               {})

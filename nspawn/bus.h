@@ -58,6 +58,9 @@ class Bus {
                                                        const std::vector<Setting>& settings) = 0;
   virtual base::Result<std::string> StopUnit(const std::string& unit) = 0;
 
+  // Whether systemd knows the unit. Costs it little: all other calls that name one have it loaded first, for which the
+  // directories of units are looked through.
+  virtual base::Result<bool> IsLoaded(const std::string& unit) = 0;
   // Sends a signal to the unit's main process.
   virtual base::Status KillMainProcess(const std::string& unit, int signal) = 0;
   virtual base::Status ResetFailedUnit(const std::string& unit) = 0;

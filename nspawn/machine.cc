@@ -120,7 +120,9 @@ std::vector<Setting> UnitSettings(const MachineSpec& spec, const std::string& uu
       "/usr/bin/systemd-nspawn",
       "--quiet",
       "--keep-unit",
-      "--register=yes",
+      // By the daemon, below: nspawn would keep a connection to the bus for as long as the pod lives, of which
+      // dbus-daemon allows root 256.
+      "--register=no",
       "--machine=" + spec.name,
       "--uuid=" + uuid,
       "--directory=" + root,
@@ -326,10 +328,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
   FAULT_POINT("sandbox run: unit of the machine started");
   if (job != "done" || state.main_pid == 0) return ServiceFailure(state, job, "systemd-nspawn");
   ASSIGN_OR_RETURN(Machine machine, Describe(spec.name, state.main_pid));
-  // nspawn registers only machines that have PID and UTS namespaces of their own.
-  if (spec.host_pid || spec.host_uts) {
-    RETURN_IF_ERROR(bus_.RegisterMachine(spec.name, UuidBytes(uuid), machine.leader, options_.root));
-  }
+  RETURN_IF_ERROR(bus_.RegisterMachine(spec.name, UuidBytes(uuid), machine.leader, options_.root));
   if (!records_->SetRunning(spec.name, machine)) return Error(Code::kAborted, "it ended at once");
   return machine;
 }
@@ -359,9 +358,12 @@ Result<Machine> SystemdMachines::Start(const MachineSpec& spec) {
 
 Status SystemdMachines::Stop(const std::string& name) {
   const base::TraceSpan span("nspawn", "stop machine", name);
-  const auto job = bus_.StopUnit(UnitName(name));
-  if (!job.ok() && job.error().code() != Code::kNotFound) {
-    return Error(job.error()).Wrap("stopping machine " + name);
+  const std::string doing = "stopping machine " + name;
+  // Asked again when the pod is removed, it is mostly gone.
+  ASSIGN_OR_RETURN(const bool loaded, bus_.IsLoaded(UnitName(name)).Wrap(doing));
+  if (loaded) {
+    const auto job = bus_.StopUnit(UnitName(name));
+    if (!job.ok() && job.error().code() != Code::kNotFound) return Error(job.error()).Wrap(doing);
   }
   FAULT_POINT("sandbox stop: machine stopped");
   RemovePropagation(name);

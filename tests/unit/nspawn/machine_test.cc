@@ -99,7 +99,10 @@ class MachineTest : public testing::Test {
 TEST_F(MachineTest, StartGivesTheLeaderAndItsNamespaces) {
   MachineSpec spec = Spec();
   spec.uuid = "3f2b8c1e-1111-4222-8333-123456789abc";
-  EXPECT_CALL(bus_, RegisterMachine(_, _, _, _)).Times(0);
+  EXPECT_CALL(bus_, RegisterMachine(spec.name,
+                                    testing::ElementsAre(0x3f, 0x2b, 0x8c, 0x1e, 0x11, 0x11, 0x42, 0x22, 0x83, 0x33,
+                                                         0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc),
+                                    200, options_.root));
   const auto machine = machines_->Start(spec);
   ASSERT_TRUE(machine.ok()) << machine.error().message();
   EXPECT_TRUE(machine->running);
@@ -163,11 +166,24 @@ TEST_F(MachineTest, IdsThatAreNoUuidsAreMadeIntoOneAlwaysTheSame) {
   EXPECT_NE(uuid("a", "00000000-0000-0000-0000-000000000000"), "--uuid=00000000-0000-0000-0000-000000000000");
 }
 
-TEST_F(MachineTest, SharedNamespacesAreAskedForAndTheMachineRegistered) {
+TEST_F(MachineTest, SystemdIsNotAskedToStopWhatItDoesNotKnow) {
+  EXPECT_CALL(bus_, IsLoaded(kUnit)).WillOnce(testing::Return(base::Result<bool>(false)));
+  EXPECT_CALL(bus_, StopUnit(_)).Times(0);
+  EXPECT_TRUE(machines_->Stop(Spec().name).ok());
+}
+
+TEST_F(MachineTest, AMachineThatCannotBeRegisteredIsStopped) {
+  EXPECT_CALL(bus_, RegisterMachine(_, _, _, _)).WillOnce([](auto&&...) { return base::Internal("machined is gone"); });
+  EXPECT_CALL(bus_, StopUnit(kUnit));
+  const auto machine = machines_->Start(Spec());
+  ASSERT_FALSE(machine.ok());
+  EXPECT_THAT(machine.error().message(), HasSubstr("machined is gone"));
+}
+
+TEST_F(MachineTest, SharedNamespacesAreAskedFor) {
   MachineSpec spec = Spec();
   spec.network_namespace.clear();
   spec.host_pid = spec.host_ipc = spec.host_uts = true;
-  EXPECT_CALL(bus_, RegisterMachine(spec.name, testing::SizeIs(16), 200, options_.root));
   ASSERT_TRUE(machines_->Start(spec).ok());
   EXPECT_THAT(StartedEnvironment(),
               AllOf(Contains("SYSTEMD_NSPAWN_SHARE_NS_PID=1"), Contains("SYSTEMD_NSPAWN_SHARE_NS_IPC=1"),

@@ -20,6 +20,7 @@ class MockBus : public Bus {
     ON_CALL(*this, StartUnit(_)).WillByDefault(Return(base::Result<std::string>("done")));
     ON_CALL(*this, StartTransientUnit(_, _)).WillByDefault(Return(base::Result<std::string>("done")));
     ON_CALL(*this, StopUnit(_)).WillByDefault(Return(base::Result<std::string>("done")));
+    ON_CALL(*this, IsLoaded(_)).WillByDefault(Return(base::Result<bool>(true)));
     ON_CALL(*this, ListUnits(_))
         .WillByDefault(Return(base::Result<std::vector<std::string>>(std::vector<std::string>())));
     ON_CALL(*this, GetService(_)).WillByDefault(Return(base::Result<ServiceState>(ServiceState())));
@@ -32,6 +33,7 @@ class MockBus : public Bus {
   MOCK_METHOD(base::Result<std::string>, StartTransientUnit, (const std::string&, const std::vector<Setting>&),
               (override));
   MOCK_METHOD(base::Result<std::string>, StopUnit, (const std::string&), (override));
+  MOCK_METHOD(base::Result<bool>, IsLoaded, (const std::string&), (override));
   MOCK_METHOD(base::Status, KillMainProcess, (const std::string&, int), (override));
   MOCK_METHOD(base::Status, ResetFailedUnit, (const std::string&), (override));
   MOCK_METHOD(base::Status, SetUnitProperties, (const std::string&, const std::vector<Setting>&), (override));
