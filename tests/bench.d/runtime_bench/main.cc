@@ -42,7 +42,7 @@ base::Status Measure(const Run& run, const std::vector<std::string>& suites, con
   const std::set<std::string> wanted(suites.begin(), suites.end());
   const auto asked = [&](const char* suite) { return wanted.contains(suite); };
   for (const Target& target : run.targets) RETURN_IF_ERROR(RemoveAllPods(target));
-  if (asked("start") || asked("stop") || asked("mounts")) RETURN_IF_ERROR(MeasureStartAndStop(run));
+  if (asked("start") || asked("stop")) RETURN_IF_ERROR(MeasureStartAndStop(run));
   RETURN_IF_ERROR(run.samples.Write(output));
   if (asked("start-host")) RETURN_IF_ERROR(MeasureStartHost(run));
   if (asked("exec")) RETURN_IF_ERROR(MeasureExec(run));
@@ -50,8 +50,9 @@ base::Status Measure(const Run& run, const std::vector<std::string>& suites, con
   if (asked("burst")) RETURN_IF_ERROR(MeasureBurst(run));
   if (asked("logs")) RETURN_IF_ERROR(MeasureLogs(run));
   RETURN_IF_ERROR(run.samples.Write(output));
-  const CrowdSuites crowd{asked("memory"), asked("list"), asked("idle"), asked("scale")};
-  if (crowd.memory || crowd.list || crowd.idle || crowd.scale) RETURN_IF_ERROR(MeasureCrowd(run, crowd));
+  const CrowdSuites crowd{asked("memory"), asked("list"), asked("idle"), asked("mounts"), asked("scale")};
+  if (crowd.memory || crowd.list || crowd.idle || crowd.mounts || crowd.scale)
+    RETURN_IF_ERROR(MeasureCrowd(run, crowd));
   return run.samples.Write(output);
 }
 
@@ -70,7 +71,7 @@ int main(int argc, char** argv) {
   app.add_option("--image", run.image, "What the containers run, there already")->required();
   app.add_option("--output", output, "File for the samples")->required();
   app.add_option("--rounds", run.rounds, "How often each is measured")->capture_default_str();
-  app.add_option("--pods", run.pods, "Pods of list, memory and idle")->capture_default_str();
+  app.add_option("--pods", run.pods, "Pods of list, memory, idle and mounts")->capture_default_str();
   app.add_option("--idle-seconds", run.idle_seconds, "How long nothing is done")->capture_default_str();
   app.add_option("--log-megabytes", run.log_megabytes, "What a container writes")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

@@ -14,7 +14,7 @@ struct Run {
   std::vector<Target> targets;
   std::string image;
   int rounds = 30;
-  int pods = 100;  // of `list`, `memory` and `idle`
+  int pods = 100;  // of `list`, `memory`, `idle` and `mounts`
   int idle_seconds = 60;
   int log_megabytes = 1024;
   Samples& samples;
