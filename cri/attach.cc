@@ -5,8 +5,9 @@
 
 namespace cri {
 
-grpc::Status RuntimeService::Attach(grpc::ServerContext*, const v1::AttachRequest* in, v1::AttachResponse* out) {
-  return Answer(RpcKind::kQuery, "Attach", [&]() -> base::Status {
+grpc::Status RuntimeService::Attach(grpc::ServerContext* context, const v1::AttachRequest* in,
+                                    v1::AttachResponse* out) {
+  return Answer(*context, RpcKind::kQuery, "Attach", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
     runtime_.AddLogFields(*record);
     if (record->state() != ContainerRecord::RUNNING) {

@@ -377,6 +377,12 @@ const std::array kKeys = {
         [](const toml::node& node, Config& c) { return ReadNumber(node, c.journal.all_lines, 1, 1'000'000); },
         [](const Config& c) -> Json { return c.journal.all_lines; }},
 
+    Key{"tracing.endpoint", [](const toml::node& node, Config& c) { return ReadText(node, c.trace_endpoint); },
+        [](const Config& c) -> Json { return c.trace_endpoint; }},
+    Key{"tracing.sampling_rate_per_million",
+        [](const toml::node& node, Config& c) { return ReadNumber(node, c.trace_sampling_rate, 0, 1'000'000); },
+        [](const Config& c) -> Json { return c.trace_sampling_rate; }},
+
     Key{"cdi.directories", [](const toml::node& node, Config& c) { return ReadPathsOrNone(node, c.cdi_directories); },
         [](const Config& c) -> Json { return c.cdi_directories; }},
 };

@@ -58,6 +58,10 @@ struct Config {
   cni::NetworkOptions network;
   // Containers' output in the journal (journal.*).
   nspawn::JournalOptions journal;
+  // Where the collector of traces is, as gRPC names targets; empty: there is none (tracing.endpoint).
+  std::string trace_endpoint;
+  // Of each million calls whose client has not decided, how many are traced (tracing.sampling_rate_per_million).
+  uint32_t trace_sampling_rate = 1'000'000;
   // Where the files of the Container Device Interface are, those of later directories first; empty: no such devices
   // (cdi.directories).
   std::vector<std::string> cdi_directories = {"/etc/cdi", "/var/run/cdi"};

@@ -61,7 +61,7 @@ base::Status TakeAndPack(const Runtime& runtime, const ContainerRecord& record, 
 
 grpc::Status RuntimeService::CheckpointContainer(grpc::ServerContext* context, const v1::CheckpointContainerRequest* in,
                                                  v1::CheckpointContainerResponse*) {
-  return Answer(RpcKind::kChange, "CheckpointContainer", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "CheckpointContainer", [&]() -> base::Status {
     // First, so that a client can ask whether the node has it.
     RETURN_IF_ERROR(nspawn::FindCriu());
     RETURN_IF_ERROR(CheckLocation(in->location()));

@@ -123,7 +123,7 @@ base::Status Create(Runtime& runtime, const ContainerRecord& record, const Sandb
 
 grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const v1::CreateContainerRequest* in,
                                              v1::CreateContainerResponse* out) {
-  return Answer(RpcKind::kChange, "CreateContainer", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "CreateContainer", [&]() -> base::Status {
     const v1::ContainerConfig& config = in->config();
     if (!in->has_config() || config.metadata().name().empty()) {
       return base::InvalidArgument("the container's configuration has no metadata with a name");

@@ -111,9 +111,10 @@ void Runtime::HandleSandboxChange(const SandboxRecord* before, const SandboxReco
   if (before->state() == SandboxRecord::READY) publish(v1::CONTAINER_STOPPED_EVENT);
 }
 
-grpc::Status RuntimeService::FollowEvents(const std::function<bool(const v1::ContainerEventResponse&)>& write,
+grpc::Status RuntimeService::FollowEvents(const grpc::ServerContext& context,
+                                          const std::function<bool(const v1::ContainerEventResponse&)>& write,
                                           const std::stop_token& cancelled) {
-  return Answer(RpcKind::kQuery, "GetContainerEvents", [&]() -> base::Status {
+  return Answer(context, RpcKind::kQuery, "GetContainerEvents", [&]() -> base::Status {
     ContainerEvents::Subscription subscription(runtime_.events);
     while (true) {
       ASSIGN_OR_RETURN(const auto event, subscription.Next(cancelled));

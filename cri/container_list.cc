@@ -88,9 +88,9 @@ void FillContainerStatus(const Runtime& runtime, const ContainerRecord& record, 
   status.set_stop_signal(record.stop_signal());
 }
 
-grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::ContainerStatusRequest* in,
+grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext* context, const v1::ContainerStatusRequest* in,
                                              v1::ContainerStatusResponse* out) {
-  return Answer(RpcKind::kQuery, "ContainerStatus", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ContainerStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
     FillContainerStatus(runtime_, *record, *out->mutable_status());
     if (in->verbose()) (*out->mutable_info())["info"] = VerboseInfo(runtime_, *record);
@@ -98,9 +98,9 @@ grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*, const v1::Con
   });
 }
 
-grpc::Status RuntimeService::ListContainers(grpc::ServerContext*, const v1::ListContainersRequest* in,
+grpc::Status RuntimeService::ListContainers(grpc::ServerContext* context, const v1::ListContainersRequest* in,
                                             v1::ListContainersResponse* out) {
-  return Answer(RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
     for (const auto& record : runtime_.containers.All()) {
       if (Matches(*record, in->filter())) FillItem(runtime_, *record, *out->add_containers());
     }
@@ -108,9 +108,9 @@ grpc::Status RuntimeService::ListContainers(grpc::ServerContext*, const v1::List
   });
 }
 
-grpc::Status RuntimeService::StreamContainers(grpc::ServerContext*, const v1::StreamContainersRequest* in,
+grpc::Status RuntimeService::StreamContainers(grpc::ServerContext* context, const v1::StreamContainersRequest* in,
                                               grpc::ServerWriter<v1::StreamContainersResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamContainers", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamContainers", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamContainersResponse::add_containers);
     for (const auto& record : runtime_.containers.All()) {
       if (!Matches(*record, in->filter())) continue;

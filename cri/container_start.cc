@@ -55,7 +55,7 @@ base::Status Runtime::StartContainer(const ContainerRecord& record) {
 
 grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const v1::StartContainerRequest* in,
                                             v1::StartContainerResponse*) {
-  return Answer(RpcKind::kChange, "StartContainer", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "StartContainer", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
     runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));

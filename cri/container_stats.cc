@@ -65,18 +65,18 @@ void FillContainerStats(Runtime& runtime, const ContainerRecord& record, v1::Con
   }
 }
 
-grpc::Status RuntimeService::ContainerStats(grpc::ServerContext*, const v1::ContainerStatsRequest* in,
+grpc::Status RuntimeService::ContainerStats(grpc::ServerContext* context, const v1::ContainerStatsRequest* in,
                                             v1::ContainerStatsResponse* out) {
-  return Answer(RpcKind::kQuery, "ContainerStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ContainerStats", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
     FillContainerStats(runtime_, *record, *out->mutable_stats());
     return base::Ok();
   });
 }
 
-grpc::Status RuntimeService::ListContainerStats(grpc::ServerContext*, const v1::ListContainerStatsRequest* in,
+grpc::Status RuntimeService::ListContainerStats(grpc::ServerContext* context, const v1::ListContainerStatsRequest* in,
                                                 v1::ListContainerStatsResponse* out) {
-  return Answer(RpcKind::kQuery, "ListContainerStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListContainerStats", [&]() -> base::Status {
     for (const auto& record : runtime_.containers.All()) {
       if (Matches(*record, in->filter())) FillContainerStats(runtime_, *record, *out->add_stats());
     }
@@ -84,9 +84,10 @@ grpc::Status RuntimeService::ListContainerStats(grpc::ServerContext*, const v1::
   });
 }
 
-grpc::Status RuntimeService::StreamContainerStats(grpc::ServerContext*, const v1::StreamContainerStatsRequest* in,
+grpc::Status RuntimeService::StreamContainerStats(grpc::ServerContext* context,
+                                                  const v1::StreamContainerStatsRequest* in,
                                                   grpc::ServerWriter<v1::StreamContainerStatsResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamContainerStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamContainerStats", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamContainerStatsResponse::add_container_stats);
     for (const auto& record : runtime_.containers.All()) {
       if (!Matches(*record, in->filter())) continue;

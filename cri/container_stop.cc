@@ -9,7 +9,7 @@ namespace cri {
 
 grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v1::StopContainerRequest* in,
                                            v1::StopContainerResponse*) {
-  return Answer(RpcKind::kChange, "StopContainer", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "StopContainer", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
     if (!found) return base::Ok();
     const std::string& id = found->id();
@@ -25,7 +25,7 @@ grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v
 
 grpc::Status RuntimeService::RemoveContainer(grpc::ServerContext* context, const v1::RemoveContainerRequest* in,
                                              v1::RemoveContainerResponse*) {
-  return Answer(RpcKind::kChange, "RemoveContainer", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "RemoveContainer", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.FindIfAny(in->container_id()));
     if (!found) return base::Ok();
     const std::string& id = found->id();

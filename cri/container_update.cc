@@ -18,7 +18,7 @@ void Merge(const v1::LinuxContainerResources& update, v1::LinuxContainerResource
 grpc::Status RuntimeService::UpdateContainerResources(grpc::ServerContext* context,
                                                       const v1::UpdateContainerResourcesRequest* in,
                                                       v1::UpdateContainerResourcesResponse*) {
-  return Answer(RpcKind::kChange, "UpdateContainerResources", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "UpdateContainerResources", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
     runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
@@ -38,9 +38,9 @@ grpc::Status RuntimeService::UpdateContainerResources(grpc::ServerContext* conte
   });
 }
 
-grpc::Status RuntimeService::ReopenContainerLog(grpc::ServerContext*, const v1::ReopenContainerLogRequest* in,
+grpc::Status RuntimeService::ReopenContainerLog(grpc::ServerContext* context, const v1::ReopenContainerLogRequest* in,
                                                 v1::ReopenContainerLogResponse*) {
-  return Answer(RpcKind::kChange, "ReopenContainerLog", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "ReopenContainerLog", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.containers.Find(in->container_id()));
     if (record->state() != ContainerRecord::RUNNING) {
       return {base::Code::kFailedPrecondition, "container " + record->id() + " is not running"};

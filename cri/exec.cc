@@ -5,8 +5,8 @@
 
 namespace cri {
 
-grpc::Status RuntimeService::Exec(grpc::ServerContext*, const v1::ExecRequest* in, v1::ExecResponse* out) {
-  return Answer(RpcKind::kQuery, "Exec", [&]() -> base::Status {
+grpc::Status RuntimeService::Exec(grpc::ServerContext* context, const v1::ExecRequest* in, v1::ExecResponse* out) {
+  return Answer(*context, RpcKind::kQuery, "Exec", [&]() -> base::Status {
     const auto running = runtime_.ExecIn(in->container_id());
     if (!running.ok()) return running.error();
     ASSIGN_OR_RETURN(std::string url, streaming_.Exec(*in));

@@ -24,7 +24,7 @@ void FitIntoMessage(nspawn::ProcessOutput& output) {
 
 grpc::Status RuntimeService::ExecuteSync(const grpc::ServerContext& context, const v1::ExecSyncRequest& in,
                                          v1::ExecSyncResponse& out, std::stop_token cancelled) {
-  return Answer(RpcKind::kQuery, "ExecSync", [&]() -> base::Status {
+  return Answer(context, RpcKind::kQuery, "ExecSync", [&]() -> base::Status {
     if (in.cmd().empty()) return base::InvalidArgument("the command is empty");
     ASSIGN_OR_RETURN(nspawn::ExecRequest request, runtime_.ExecIn(in.container_id()));
     request.arguments.assign(in.cmd().begin(), in.cmd().end());

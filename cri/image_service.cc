@@ -58,18 +58,18 @@ base::Result<std::vector<image::Image>> ImageService::Select(const v1::ImageFilt
   return images;
 }
 
-grpc::Status ImageService::ListImages(grpc::ServerContext*, const v1::ListImagesRequest* in,
+grpc::Status ImageService::ListImages(grpc::ServerContext* context, const v1::ListImagesRequest* in,
                                       v1::ListImagesResponse* out) {
-  return Answer(RpcKind::kQuery, "ListImages", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListImages", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const std::vector<image::Image> images, Select(in->filter()));
     for (const image::Image& image : images) FillImage(image, runtime_.config, *out->add_images());
     return base::Ok();
   });
 }
 
-grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamImagesRequest* in,
+grpc::Status ImageService::StreamImages(grpc::ServerContext* context, const v1::StreamImagesRequest* in,
                                         grpc::ServerWriter<v1::StreamImagesResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamImages", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamImages", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const std::vector<image::Image> images, Select(in->filter()));
     Batches batches(*out, &v1::StreamImagesResponse::add_images);
     for (const image::Image& image : images) {
@@ -82,9 +82,9 @@ grpc::Status ImageService::StreamImages(grpc::ServerContext*, const v1::StreamIm
   });
 }
 
-grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStatusRequest* in,
+grpc::Status ImageService::ImageStatus(grpc::ServerContext* context, const v1::ImageStatusRequest* in,
                                        v1::ImageStatusResponse* out) {
-  return Answer(RpcKind::kQuery, "ImageStatus", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ImageStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto image, runtime_.parts.images.Find(in->image().image()));
     if (!image) return base::Ok();  // no image in the answer says that there is none
     FillImage(*image, runtime_.config, *out->mutable_image());
@@ -93,8 +93,9 @@ grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStat
   });
 }
 
-grpc::Status ImageService::Pull(const v1::PullImageRequest& in, v1::PullImageResponse& out, std::stop_token cancelled) {
-  return Answer(RpcKind::kChange, "PullImage", [&]() -> base::Status {
+grpc::Status ImageService::Pull(const grpc::ServerContext& context, const v1::PullImageRequest& in,
+                                v1::PullImageResponse& out, std::stop_token cancelled) {
+  return Answer(context, RpcKind::kChange, "PullImage", [&]() -> base::Status {
     ASSIGN_OR_RETURN(std::string id,
                      runtime_.parts.images.Pull(in.image().image(), CredentialsOf(in.auth()), std::move(cancelled)));
     out.set_image_ref(std::move(id));
@@ -102,15 +103,15 @@ grpc::Status ImageService::Pull(const v1::PullImageRequest& in, v1::PullImageRes
   });
 }
 
-grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* in,
+grpc::Status ImageService::RemoveImage(grpc::ServerContext* context, const v1::RemoveImageRequest* in,
                                        v1::RemoveImageResponse*) {
-  return Answer(RpcKind::kChange, "RemoveImage",
+  return Answer(*context, RpcKind::kChange, "RemoveImage",
                 [&]() -> base::Status { return runtime_.parts.images.Remove(in->image().image()); });
 }
 
-grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*, const v1::ImageFsInfoRequest*,
+grpc::Status ImageService::ImageFsInfo(grpc::ServerContext* context, const v1::ImageFsInfoRequest*,
                                        v1::ImageFsInfoResponse* out) {
-  return Answer(RpcKind::kQuery, "ImageFsInfo", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ImageFsInfo", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const image::FilesystemUsage usage, runtime_.parts.images.Usage());
     v1::FilesystemUsage& images = *out->add_image_filesystems();
     images.set_timestamp(base::NowNanoseconds());

@@ -22,7 +22,8 @@ class ImageService final : public v1::ImageService::WithAsyncMethod_PullImage<v1
                            v1::ImageFsInfoResponse* out) override;
 
   // PullImage, which ends with its client (see CancellableCalls).
-  grpc::Status Pull(const v1::PullImageRequest& in, v1::PullImageResponse& out, std::stop_token cancelled);
+  grpc::Status Pull(const grpc::ServerContext& context, const v1::PullImageRequest& in, v1::PullImageResponse& out,
+                    std::stop_token cancelled);
 
  private:
   // Those that a filter asks for.

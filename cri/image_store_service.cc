@@ -104,9 +104,9 @@ image::Credentials CredentialsOf(const runtime::v1::AuthConfig& auth) {
   return credentials;
 }
 
-grpc::Status ImageStoreService::Pull(const store_v1::PullRequest& in, const WriteEvent& write,
-                                     const std::stop_token& cancelled) {
-  return Answer(RpcKind::kChange, "ImageStore.Pull", [&]() -> base::Status {
+grpc::Status ImageStoreService::Pull(const grpc::ServerContext& context, const store_v1::PullRequest& in,
+                                     const WriteEvent& write, const std::stop_token& cancelled) {
+  return Answer(context, RpcKind::kChange, "ImageStore.Pull", [&]() -> base::Status {
     Gathering gathering;
     base::Result<std::string> id = base::Internal("the pull did not begin");
     std::thread puller([&] {
@@ -126,9 +126,9 @@ grpc::Status ImageStoreService::Pull(const store_v1::PullRequest& in, const Writ
   });
 }
 
-grpc::Status ImageStoreService::Check(const store_v1::CheckRequest& in, const WriteLayer& write,
-                                      const std::stop_token& cancelled) {
-  return Answer(RpcKind::kChange, "ImageStore.Check", [&] {
+grpc::Status ImageStoreService::Check(const grpc::ServerContext& context, const store_v1::CheckRequest& in,
+                                      const WriteLayer& write, const std::stop_token& cancelled) {
+  return Answer(context, RpcKind::kChange, "ImageStore.Check", [&] {
     const auto checked = [&](const image::CheckedLayer& layer) {
       store_v1::CheckedLayer out;
       out.set_diff_id(layer.diff_id);
@@ -144,9 +144,9 @@ grpc::Status ImageStoreService::Check(const store_v1::CheckRequest& in, const Wr
   });
 }
 
-grpc::Status ImageStoreService::Import(const store_v1::ImportRequest& in, store_v1::ImportResponse& out,
-                                       const std::stop_token& cancelled) {
-  return Answer(RpcKind::kChange, "ImageStore.Import", [&]() -> base::Status {
+grpc::Status ImageStoreService::Import(const grpc::ServerContext& context, const store_v1::ImportRequest& in,
+                                       store_v1::ImportResponse& out, const std::stop_token& cancelled) {
+  return Answer(context, RpcKind::kChange, "ImageStore.Import", [&]() -> base::Status {
     RETURN_IF_ERROR(CheckPath(in.path()));
     ASSIGN_OR_RETURN(const auto imported, images_.Import(in.path(), cancelled));
     for (const image::ImportedImage& image : imported) {
@@ -158,9 +158,9 @@ grpc::Status ImageStoreService::Import(const store_v1::ImportRequest& in, store_
   });
 }
 
-grpc::Status ImageStoreService::Export(const store_v1::ExportRequest& in, store_v1::ExportResponse& out,
-                                       const std::stop_token& cancelled) {
-  return Answer(RpcKind::kChange, "ImageStore.Export", [&]() -> base::Status {
+grpc::Status ImageStoreService::Export(const grpc::ServerContext& context, const store_v1::ExportRequest& in,
+                                       store_v1::ExportResponse& out, const std::stop_token& cancelled) {
+  return Answer(context, RpcKind::kChange, "ImageStore.Export", [&]() -> base::Status {
     RETURN_IF_ERROR(CheckPath(in.directory()));
     ASSIGN_OR_RETURN(const auto exported, images_.Export(in.reference(), in.directory(), cancelled));
     out.set_id(exported.id);

@@ -21,6 +21,7 @@
 #include "cri/server.h"
 #include "cri/stream_backend.h"
 #include "cri/streaming/server.h"
+#include "cri/trace_export.h"
 #include "image/signature_policy.h"
 #include "nspawn/bus.h"
 
@@ -104,6 +105,11 @@ base::Status Run(const Config& config) {
     if (!loaded.ok()) base::Log(base::LogLevel::kWarning, loaded.error().message());
   }
 
+  std::unique_ptr<TraceExport> traces;
+  if (!config.trace_endpoint.empty()) {
+    traces = std::make_unique<TraceExport>(config.trace_endpoint);
+    base::SetTraceExporter(traces.get(), config.trace_sampling_rate);
+  }
   Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces, apparmor, kernel});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
 
@@ -120,6 +126,7 @@ base::Status Run(const Config& config) {
   base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
   ::sd_notify(0, "STOPPING=1");
   server->Stop(kStopGrace);
+  base::SetTraceExporter(nullptr, 0);
   return ended;
 }
 

@@ -5,9 +5,9 @@
 
 namespace cri {
 
-grpc::Status RuntimeService::PortForward(grpc::ServerContext*, const v1::PortForwardRequest* in,
+grpc::Status RuntimeService::PortForward(grpc::ServerContext* context, const v1::PortForwardRequest* in,
                                          v1::PortForwardResponse* out) {
-  return Answer(RpcKind::kQuery, "PortForward", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "PortForward", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
     runtime_.AddLogFields(*record);
     if (record->state() != SandboxRecord::READY) {

@@ -16,9 +16,22 @@ grpc::Status ToGrpc(const base::Status& status) {
   return {static_cast<grpc::StatusCode>(status.error().code()), base::Printable(status.error().message(), 8192)};
 }
 
-grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base::Status()>& handler) {
+namespace {
+
+// The client's span, which a kubelet that traces sends along.
+base::TraceContext CallerOf(const grpc::ServerContext& context) {
+  const auto header = context.client_metadata().find("traceparent");
+  if (header == context.client_metadata().end()) return {};
+  return base::ParseTraceParent({header->second.data(), header->second.size()}).value_or(base::TraceContext());
+}
+
+}  // namespace
+
+grpc::Status Answer(const grpc::ServerContext& context, RpcKind kind, std::string_view rpc,
+                    const std::function<base::Status()>& handler) {
   const base::LogScope scope;
-  const base::TraceSpan span("rpc", rpc);
+  const base::TraceParent caller(base::Tracing() ? CallerOf(context) : base::TraceContext());
+  base::TraceSpan span("rpc", rpc);
   base::AddLogField("CRI_RPC", rpc);
   const auto begin = std::chrono::steady_clock::now();
   base::Status status;
@@ -30,6 +43,7 @@ grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
   const std::string duration = std::to_string(took.count());
   if (!status.ok()) {
+    span.Fail(status.error().message());
     // Asking for what is gone is everyday business of a kubelet.
     const bool gone = status.error().code() == base::Code::kNotFound && kind == RpcKind::kQuery;
     base::Log(gone ? LogLevel::kDebug : LogLevel::kWarning, std::string(rpc) + " failed: " + status.error().message(),

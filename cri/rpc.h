@@ -18,9 +18,10 @@ grpc::Status ToGrpc(const base::Status& status);
 // How loudly a successful call is logged. Those that a kubelet repeats every second are kQuery.
 enum class RpcKind { kChange, kQuery };
 
-// Serves one call: runs `handler` and logs its name, duration and error; turns exceptions that no layer should have let
-// through into INTERNAL.
-grpc::Status Answer(RpcKind kind, std::string_view rpc, const std::function<base::Status()>& handler);
+// Serves one call: runs `handler` in a span below the client's, and logs its name, duration and error; turns exceptions
+// that no layer should have let through into INTERNAL.
+grpc::Status Answer(const grpc::ServerContext& context, RpcKind kind, std::string_view rpc,
+                    const std::function<base::Status()>& handler);
 
 // When the client stops waiting; far in the future for a call without a deadline.
 std::chrono::steady_clock::time_point DeadlineOf(const grpc::ServerContextBase& context);

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "cri/journal_fields.h"
 
 namespace cri {
@@ -193,7 +194,8 @@ base::Status Runtime::StopSandbox(const std::string& id, Deadline deadline) {
   FAULT_POINT("sandbox stop: containers stopped");
   // Side by side: the plugins find what they made, since the network namespace is pinned and goes after them. Where no
   // thread can be had, one after the other.
-  auto detaching = std::async(std::launch::async | std::launch::deferred, [&] {
+  auto detaching = std::async(std::launch::async | std::launch::deferred, [&, caller = base::CurrentTrace()] {
+    const base::TraceParent parent(caller);
     // What it logs says of which pod, on whichever thread.
     const base::LogScope scope;
     AddLogFields(*record);

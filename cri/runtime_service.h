@@ -61,7 +61,8 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetConta
   grpc::Status ExecuteSync(const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
                            std::stop_token cancelled);
   // GetContainerEvents: writes events until the client goes or `write` says that it has.
-  grpc::Status FollowEvents(const std::function<bool(const v1::ContainerEventResponse&)>& write,
+  grpc::Status FollowEvents(const grpc::ServerContext& context,
+                            const std::function<bool(const v1::ContainerEventResponse&)>& write,
                             const std::stop_token& cancelled);
   // Ends the answers that have no end of their own: the daemon stops.
   void CloseEvents() {

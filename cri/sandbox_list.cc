@@ -76,9 +76,9 @@ void FillSandboxStatus(const SandboxRecord& record, v1::PodSandboxStatus& status
   }
 }
 
-grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::PodSandboxStatusRequest* in,
+grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context, const v1::PodSandboxStatusRequest* in,
                                               v1::PodSandboxStatusResponse* out) {
-  return Answer(RpcKind::kQuery, "PodSandboxStatus", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "PodSandboxStatus", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
     FillSandboxStatus(*record, *out->mutable_status());
     // A kubelet that follows events asks for no container by itself.
@@ -92,9 +92,9 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*, const v1::Po
   });
 }
 
-grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext*, const v1::ListPodSandboxRequest* in,
+grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context, const v1::ListPodSandboxRequest* in,
                                             v1::ListPodSandboxResponse* out) {
-  return Answer(RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
     for (const auto& record : runtime_.sandboxes.All()) {
       if (Matches(*record, in->filter())) FillItem(*record, *out->add_items());
     }
@@ -102,9 +102,9 @@ grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext*, const v1::List
   });
 }
 
-grpc::Status RuntimeService::StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest* in,
+grpc::Status RuntimeService::StreamPodSandboxes(grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* in,
                                                 grpc::ServerWriter<v1::StreamPodSandboxesResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamPodSandboxes", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamPodSandboxes", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamPodSandboxesResponse::add_pod_sandboxes);
     for (const auto& record : runtime_.sandboxes.All()) {
       if (!Matches(*record, in->filter())) continue;

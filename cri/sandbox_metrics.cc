@@ -50,17 +50,19 @@ v1::PodSandboxMetrics SandboxMetrics(const Runtime& runtime, const SandboxRecord
 
 }  // namespace
 
-grpc::Status RuntimeService::ListMetricDescriptors(grpc::ServerContext*, const v1::ListMetricDescriptorsRequest*,
+grpc::Status RuntimeService::ListMetricDescriptors(grpc::ServerContext* context,
+                                                   const v1::ListMetricDescriptorsRequest*,
                                                    v1::ListMetricDescriptorsResponse* out) {
-  return Answer(RpcKind::kQuery, "ListMetricDescriptors", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListMetricDescriptors", [&]() -> base::Status {
     FillMetricDescriptors(*out);
     return base::Ok();
   });
 }
 
-grpc::Status RuntimeService::ListPodSandboxMetrics(grpc::ServerContext*, const v1::ListPodSandboxMetricsRequest*,
+grpc::Status RuntimeService::ListPodSandboxMetrics(grpc::ServerContext* context,
+                                                   const v1::ListPodSandboxMetricsRequest*,
                                                    v1::ListPodSandboxMetricsResponse* out) {
-  return Answer(RpcKind::kQuery, "ListPodSandboxMetrics", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListPodSandboxMetrics", [&]() -> base::Status {
     for (const auto& record : runtime_.sandboxes.All()) {
       if (record->state() == SandboxRecord::READY) *out->add_pod_metrics() = SandboxMetrics(runtime_, *record);
     }
@@ -68,9 +70,10 @@ grpc::Status RuntimeService::ListPodSandboxMetrics(grpc::ServerContext*, const v
   });
 }
 
-grpc::Status RuntimeService::StreamPodSandboxMetrics(grpc::ServerContext*, const v1::StreamPodSandboxMetricsRequest*,
+grpc::Status RuntimeService::StreamPodSandboxMetrics(grpc::ServerContext* context,
+                                                     const v1::StreamPodSandboxMetricsRequest*,
                                                      grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamPodSandboxMetrics", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamPodSandboxMetrics", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamPodSandboxMetricsResponse::add_pod_sandbox_metrics);
     for (const auto& record : runtime_.sandboxes.All()) {
       if (record->state() == SandboxRecord::READY && !batches.Add(SandboxMetrics(runtime_, *record))) {

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 #include "cri/sandbox_files.h"
@@ -136,9 +137,11 @@ base::Status Make(Runtime& runtime, SandboxRecord& record) {
   const bool host_network = config.linux().security_context().namespace_options().network() == v1::NODE;
   std::future<base::Result<cni::AttachmentResult>> attaching;
   const auto attach = [&] {
-    attaching = std::async(std::launch::async, [&runtime, attachment = AttachmentOf(record)] {
-      return runtime.parts.network.Attach(attachment);
-    });
+    attaching =
+        std::async(std::launch::async, [&runtime, attachment = AttachmentOf(record), caller = base::CurrentTrace()] {
+          const base::TraceParent parent(caller);
+          return runtime.parts.network.Attach(attachment);
+        });
   };
   ASSIGN_OR_RETURN(const Sysctls sysctls, ReadSysctls(config));
   const std::string name = record.network_namespace().substr(record.network_namespace().rfind('/') + 1);
@@ -187,7 +190,7 @@ bool SameSandbox(const v1::PodSandboxMetadata& a, const v1::PodSandboxMetadata& 
 
 grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v1::RunPodSandboxRequest* in,
                                            v1::RunPodSandboxResponse* out) {
-  return Answer(RpcKind::kChange, "RunPodSandbox", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "RunPodSandbox", [&]() -> base::Status {
     RETURN_IF_ERROR(Validate(*in));
     ASSIGN_OR_RETURN(const RuntimeHandler handler, runtime_.HandlerOf(in->runtime_handler()));
     RETURN_IF_ERROR(CheckHandler(handler, *in));

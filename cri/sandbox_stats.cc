@@ -98,18 +98,18 @@ std::optional<SandboxUsage> ReadSandbox(const Runtime& runtime, const SandboxRec
   return usage;
 }
 
-grpc::Status RuntimeService::PodSandboxStats(grpc::ServerContext*, const v1::PodSandboxStatsRequest* in,
+grpc::Status RuntimeService::PodSandboxStats(grpc::ServerContext* context, const v1::PodSandboxStatsRequest* in,
                                              v1::PodSandboxStatsResponse* out) {
-  return Answer(RpcKind::kQuery, "PodSandboxStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "PodSandboxStats", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.Find(in->pod_sandbox_id()));
     FillSandboxStats(runtime_, *record, *out->mutable_stats());
     return base::Ok();
   });
 }
 
-grpc::Status RuntimeService::ListPodSandboxStats(grpc::ServerContext*, const v1::ListPodSandboxStatsRequest* in,
+grpc::Status RuntimeService::ListPodSandboxStats(grpc::ServerContext* context, const v1::ListPodSandboxStatsRequest* in,
                                                  v1::ListPodSandboxStatsResponse* out) {
-  return Answer(RpcKind::kQuery, "ListPodSandboxStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "ListPodSandboxStats", [&]() -> base::Status {
     for (const auto& record : runtime_.sandboxes.All()) {
       if (Matches(*record, in->filter())) FillSandboxStats(runtime_, *record, *out->add_stats());
     }
@@ -117,9 +117,10 @@ grpc::Status RuntimeService::ListPodSandboxStats(grpc::ServerContext*, const v1:
   });
 }
 
-grpc::Status RuntimeService::StreamPodSandboxStats(grpc::ServerContext*, const v1::StreamPodSandboxStatsRequest* in,
+grpc::Status RuntimeService::StreamPodSandboxStats(grpc::ServerContext* context,
+                                                   const v1::StreamPodSandboxStatsRequest* in,
                                                    grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* out) {
-  return Answer(RpcKind::kQuery, "StreamPodSandboxStats", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "StreamPodSandboxStats", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamPodSandboxStatsResponse::add_pod_sandbox_stats);
     for (const auto& record : runtime_.sandboxes.All()) {
       if (!Matches(*record, in->filter())) continue;

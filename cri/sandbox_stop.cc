@@ -7,7 +7,7 @@ namespace cri {
 
 grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const v1::StopPodSandboxRequest* in,
                                             v1::StopPodSandboxResponse*) {
-  return Answer(RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "StopPodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
     runtime_.AddLogFields(*record);
@@ -18,7 +18,7 @@ grpc::Status RuntimeService::StopPodSandbox(grpc::ServerContext* context, const 
 
 grpc::Status RuntimeService::RemovePodSandbox(grpc::ServerContext* context, const v1::RemovePodSandboxRequest* in,
                                               v1::RemovePodSandboxResponse*) {
-  return Answer(RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "RemovePodSandbox", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto record, runtime_.sandboxes.FindIfAny(in->pod_sandbox_id()));
     if (!record) return base::Ok();
     runtime_.AddLogFields(*record);

@@ -10,7 +10,7 @@ namespace cri {
 grpc::Status RuntimeService::UpdatePodSandboxResources(grpc::ServerContext* context,
                                                        const v1::UpdatePodSandboxResourcesRequest* in,
                                                        v1::UpdatePodSandboxResourcesResponse*) {
-  return Answer(RpcKind::kChange, "UpdatePodSandboxResources", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kChange, "UpdatePodSandboxResources", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.sandboxes.Find(in->pod_sandbox_id()));
     runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(found->id(), DeadlineOf(*context)));

@@ -138,27 +138,30 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
       runtime, &RuntimeService::RequestExecSync,
       [&runtime](const grpc::ServerContext& context, const v1::ExecSyncRequest& in, v1::ExecSyncResponse& out,
                  const std::stop_token& cancelled) { return runtime.ExecuteSync(context, in, out, cancelled); });
-  calls->Serve(runtime, &RuntimeService::RequestGetContainerEvents,
-               [&runtime](const grpc::ServerContext&, const v1::GetEventsRequest&,
-                          const CancellableCalls::Write<v1::ContainerEventResponse>& write,
-                          const std::stop_token& cancelled) { return runtime.FollowEvents(write, cancelled); });
+  calls->Serve(
+      runtime, &RuntimeService::RequestGetContainerEvents,
+      [&runtime](const grpc::ServerContext& context, const v1::GetEventsRequest&,
+                 const CancellableCalls::Write<v1::ContainerEventResponse>& write,
+                 const std::stop_token& cancelled) { return runtime.FollowEvents(context, write, cancelled); });
   calls->Serve(images, &ImageService::RequestPullImage,
-               [&images](const grpc::ServerContext&, const v1::PullImageRequest& in, v1::PullImageResponse& out,
-                         const std::stop_token& cancelled) { return images.Pull(in, out, cancelled); });
+               [&images](const grpc::ServerContext& context, const v1::PullImageRequest& in, v1::PullImageResponse& out,
+                         const std::stop_token& cancelled) { return images.Pull(context, in, out, cancelled); });
   calls->Serve(store, &ImageStoreService::RequestPull,
-               [&store](const grpc::ServerContext&, const store_v1::PullRequest& in,
+               [&store](const grpc::ServerContext& context, const store_v1::PullRequest& in,
                         const CancellableCalls::Write<store_v1::PullEvent>& write,
-                        const std::stop_token& cancelled) { return store.Pull(in, write, cancelled); });
+                        const std::stop_token& cancelled) { return store.Pull(context, in, write, cancelled); });
   calls->Serve(store, &ImageStoreService::RequestCheck,
-               [&store](const grpc::ServerContext&, const store_v1::CheckRequest& in,
+               [&store](const grpc::ServerContext& context, const store_v1::CheckRequest& in,
                         const CancellableCalls::Write<store_v1::CheckedLayer>& write,
-                        const std::stop_token& cancelled) { return store.Check(in, write, cancelled); });
-  calls->Serve(store, &ImageStoreService::RequestImport,
-               [&store](const grpc::ServerContext&, const store_v1::ImportRequest& in, store_v1::ImportResponse& out,
-                        const std::stop_token& cancelled) { return store.Import(in, out, cancelled); });
-  calls->Serve(store, &ImageStoreService::RequestExport,
-               [&store](const grpc::ServerContext&, const store_v1::ExportRequest& in, store_v1::ExportResponse& out,
-                        const std::stop_token& cancelled) { return store.Export(in, out, cancelled); });
+                        const std::stop_token& cancelled) { return store.Check(context, in, write, cancelled); });
+  calls->Serve(
+      store, &ImageStoreService::RequestImport,
+      [&store](const grpc::ServerContext& context, const store_v1::ImportRequest& in, store_v1::ImportResponse& out,
+               const std::stop_token& cancelled) { return store.Import(context, in, out, cancelled); });
+  calls->Serve(
+      store, &ImageStoreService::RequestExport,
+      [&store](const grpc::ServerContext& context, const store_v1::ExportRequest& in, store_v1::ExportResponse& out,
+               const std::stop_token& cancelled) { return store.Export(context, in, out, cancelled); });
   calls->Run();
   ASSIGN_OR_RETURN(base::UniqueFd listener, Listen(options));
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));

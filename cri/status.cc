@@ -8,8 +8,9 @@
 
 namespace cri {
 
-grpc::Status RuntimeService::Version(grpc::ServerContext*, const v1::VersionRequest*, v1::VersionResponse* out) {
-  return Answer(RpcKind::kQuery, "Version", [&]() -> base::Status {
+grpc::Status RuntimeService::Version(grpc::ServerContext* context, const v1::VersionRequest*,
+                                     v1::VersionResponse* out) {
+  return Answer(*context, RpcKind::kQuery, "Version", [&]() -> base::Status {
     out->set_version("0.1.0");  // of the kubelet's runtime API, which never changed it
     out->set_runtime_name("cri-nspawn");
     out->set_runtime_version(CRI_NSPAWN_VERSION);
@@ -18,8 +19,9 @@ grpc::Status RuntimeService::Version(grpc::ServerContext*, const v1::VersionRequ
   });
 }
 
-grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusRequest* in, v1::StatusResponse* out) {
-  return Answer(RpcKind::kQuery, "Status", [&]() -> base::Status {
+grpc::Status RuntimeService::Status(grpc::ServerContext* context, const v1::StatusRequest* in,
+                                    v1::StatusResponse* out) {
+  return Answer(*context, RpcKind::kQuery, "Status", [&]() -> base::Status {
     v1::RuntimeCondition& runtime = *out->mutable_status()->add_conditions();
     runtime.set_type("RuntimeReady");
     runtime.set_status(true);
@@ -56,17 +58,17 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   });
 }
 
-grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext*, const v1::RuntimeConfigRequest*,
+grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext* context, const v1::RuntimeConfigRequest*,
                                            v1::RuntimeConfigResponse* out) {
-  return Answer(RpcKind::kQuery, "RuntimeConfig", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "RuntimeConfig", [&]() -> base::Status {
     out->mutable_linux()->set_cgroup_driver(v1::SYSTEMD);
     return base::Ok();
   });
 }
 
-grpc::Status RuntimeService::UpdateRuntimeConfig(grpc::ServerContext*, const v1::UpdateRuntimeConfigRequest* in,
+grpc::Status RuntimeService::UpdateRuntimeConfig(grpc::ServerContext* context, const v1::UpdateRuntimeConfigRequest* in,
                                                  v1::UpdateRuntimeConfigResponse*) {
-  return Answer(RpcKind::kQuery, "UpdateRuntimeConfig", [&]() -> base::Status {
+  return Answer(*context, RpcKind::kQuery, "UpdateRuntimeConfig", [&]() -> base::Status {
     // The pod CIDR is the network configuration's business, which is a file on the node.
     base::Log(base::LogLevel::kDebug,
               "pod CIDR " + in->runtime_config().network_config().pod_cidr() + " is left to the CNI configuration");

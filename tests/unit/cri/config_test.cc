@@ -117,6 +117,9 @@ network_namespace_directory = "/run/other-netns"
 container_output = true
 container_lines = 100
 all_lines = 300
+[tracing]
+endpoint = "unix:///run/collector.sock"
+sampling_rate_per_million = 20
 )");
   EXPECT_EQ(config.state_directory, "/srv/state");
   EXPECT_EQ(config.runtime_directory, "/run/other");
@@ -149,6 +152,8 @@ all_lines = 300
   EXPECT_TRUE(config.journal.enabled);
   EXPECT_EQ(config.journal.container_lines, 100U);
   EXPECT_EQ(config.journal.all_lines, 300U);
+  EXPECT_EQ(config.trace_endpoint, "unix:///run/collector.sock");
+  EXPECT_EQ(config.trace_sampling_rate, 20U);
 }
 
 TEST(Config, TheStreamingServerListensOnLoopbackWithoutTls) {
