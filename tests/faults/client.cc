@@ -62,6 +62,7 @@ void Client::Begin(std::string what, Operation operation) {
   pending_what_ = std::move(what);
   pending_ = std::move(operation);
   failures_ = 0;
+  refusals_ = 0;
 }
 
 // Makes the pending call once. False when it failed and is still pending.
@@ -83,7 +84,9 @@ bool Client::Again() {
     std::this_thread::sleep_for(milliseconds(10));
     return false;
   }
-  if (!surroundings_.disturbed() || failures_ > kMostTries) {
+  // Without a daemon there are as many as time allows: they count for nothing.
+  ++refusals_;
+  if (!surroundings_.disturbed() || refusals_ > kMostTries) {
     surroundings_.violation("client " + std::to_string(number_) + ": " + pending_what_ + ": " +
                             base::Printable(status.error_message(), 500));
     pending_ = nullptr;

@@ -87,6 +87,7 @@ class Client {
   Operation pending_;
   std::string pending_what_;
   int failures_ = 0;  // of the pending call
+  int refusals_ = 0;  // those of them that a daemon has answered
   int names_ = 0;
   size_t calls_ = 0;
   std::optional<bool> other_image_there_;
