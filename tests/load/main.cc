@@ -7,6 +7,7 @@
 #include <iostream>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "base/files.h"
 #include "process.h"
@@ -67,6 +68,8 @@ class Load {
   int ListedPods();
   void Expect(bool holds, const std::string& what);
   void Note(const base::Status& status);
+  // Whether no call has failed since this was asked.
+  bool NoneFailed();
 
   const Options options_;
   cri_client::Client control_;
@@ -123,6 +126,11 @@ base::Status Load::RemovePod(cri_client::Client& client, const Pod& pod) {
   return base::RemoveTree(pod.folder);
 }
 
+bool Load::NoneFailed() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(failures_, {}).empty();
+}
+
 void Load::InThreads(int threads, const std::function<void(cri_client::Client&, int)>& work) {
   std::vector<std::thread> running;
   running.reserve(static_cast<size_t>(threads));
@@ -166,9 +174,9 @@ void Load::StartAtOnce() {
   for (const Pod& pod : pods) runs.push_back(pod.run);
   std::printf("%d pods at once: %.1f s; RunPodSandbox %.0f ms in the middle, %.0f ms at most\n", options_.parallel,
               took / 1000, Quantile(runs, 0.5), Quantile(runs, 1));
-  Expect(failures_.empty() && ListedPods() == options_.parallel, "pods started at once all start");
+  Expect(NoneFailed() && ListedPods() == options_.parallel, "pods started at once all start");
   RemoveAll(pods);
-  Expect(failures_.empty() && ListedPods() == 0, "and are removed at once");
+  Expect(NoneFailed() && ListedPods() == 0, "and are removed at once");
 }
 
 void Load::HoldMany() {
@@ -206,11 +214,11 @@ void Load::HoldMany() {
     std::printf("the daemon has %.1f MiB, %d descriptors, %d threads then\n", daemon->memory_kib / 1024,
                 daemon->descriptors, daemon->threads);
   }
-  Expect(failures_.empty() && ListedPods() == static_cast<int>(pods.size()), "many pods run side by side");
+  Expect(NoneFailed() && ListedPods() == static_cast<int>(pods.size()), "many pods run side by side");
   // Others work on this machine: the median is compared, and what it measures is whether it grows with the number.
   Expect(Quantile(last_runs, 0.5) < 2 * Quantile(first_runs, 0.5) + 50, "the last pod starts as fast as the first");
   RemoveAll(pods);
-  Expect(failures_.empty() && ListedPods() == 0, "and all are removed");
+  Expect(NoneFailed() && ListedPods() == 0, "and all are removed");
 }
 
 void Load::LiveManyTimes() {
@@ -268,7 +276,7 @@ void Load::LiveManyTimes() {
               options_.workers, took / 1000, options_.listers, lists.load());
   std::printf("for each 1,000 lives: memory %+.1f KiB, descriptors %+.2f, duration %+.1f ms of %.0f ms\n",
               1000 * Slope(memory), 1000 * Slope(descriptors), 1000 * Slope(latency), Quantile(last, 0.5));
-  Expect(failures_.empty() && ListedPods() == 0, "every life of a pod comes to its end");
+  Expect(NoneFailed() && ListedPods() == 0, "every life of a pod comes to its end");
   const double lives = options_.cycles - warm;
   Expect(Slope(memory) * lives < 4096, "memory stays flat");
   Expect(Slope(descriptors) * lives < 8, "descriptors stay flat");
