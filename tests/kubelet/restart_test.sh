@@ -1,11 +1,8 @@
 # Restarts of the kubelet and of the daemon, and what happens to pods while either is away.
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317
+# shellcheck shell=bash disable=SC2016,SC2154,SC2317
 
 # shellcheck source=tests/kubelet/kubelet_lib.sh
 source ./kubelet_lib.sh
-
-# Each restarts what the others need.
-tests_at_once=1
 
 # What changes when a container of these pods is restarted.
 lives() {

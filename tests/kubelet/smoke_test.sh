@@ -1,11 +1,8 @@
 # The short form: what every cluster relies on every minute.
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317
+# shellcheck shell=bash disable=SC2016,SC2154,SC2317
 
 # shellcheck source=tests/kubelet/kubelet_lib.sh
 source ./kubelet_lib.sh
-
-# The last of them restart what the others need.
-tests_at_once=1
 
 pods_the_kubelet_takes_the_cgroup_driver_from_the_runtime() {
   manifest placed <<EOF

@@ -1,12 +1,9 @@
 # Statistics and metrics that the kubelet tells, beside what the kernel counts; with and without the feature gate
 # PodAndContainerStatsFromCRI.
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317
+# shellcheck shell=bash disable=SC2016,SC2154,SC2317
 
 # shellcheck source=tests/kubelet/kubelet_lib.sh
 source ./kubelet_lib.sh
-
-# The last one restarts the kubelet.
-tests_at_once=1
 
 summary() { curl -sf --max-time 60 http://127.0.0.1:10255/stats/summary; }
 summary_of() { summary | jq --arg name "$1-$(hostname)" '.pods[] | select(.podRef.name == $name)'; }
