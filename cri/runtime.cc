@@ -40,13 +40,15 @@ std::vector<RecordTable<ContainerRecord>::Snapshot> Runtime::ContainersOf(const 
 
 nspawn::LogTarget Runtime::LogTargetOf(const ContainerRecord& record) const {
   const v1::ContainerConfig& container = record.config();
+  const auto sandbox = sandboxes.Get(record.sandbox_id());
   nspawn::LogTarget target = {.name = record.name(),
                               .bundle = parts.containers.BundleDirectory(record.name()),
                               .path = record.log_path(),
                               .terminal = container.tty(),
                               .input = container.stdin(),
                               .input_once = container.stdin_once(),
-                              .journal_fields = JournalFieldsOf(record, sandboxes.Get(record.sandbox_id()).get())};
+                              .journal_fields = JournalFieldsOf(record, sandbox.get())};
+  if (sandbox && sandbox->state() == SandboxRecord::READY) target.pod_process = sandbox->leader();
   const std::string& image = container.image().user_specified_image();
   target.journal_fields.emplace_back("SYSLOG_IDENTIFIER", container.metadata().name());
   target.journal_fields.emplace_back("IMAGE_NAME", image.empty() ? container.image().image() : image);

@@ -93,6 +93,7 @@ struct Append {
   }
   void operator()(bool value) const { As("b", value); }
   void operator()(int32_t value) const { As("i", value); }
+  void operator()(uint32_t value) const { As("u", value); }
   void operator()(uint64_t value) const { As("t", value); }
   void operator()(const std::string& value) const { As("s", value); }
   void operator()(const std::vector<std::string>& value) const { As("as", value); }

@@ -20,9 +20,9 @@ namespace nspawn {
 
 // A command of a service: its arguments, the first of which is the program.
 using Command = std::vector<std::string>;
-// A unit's setting as D-Bus takes it. The alternatives are, in order, the types b, i, t, s, as, ay and a(sasb).
-using SettingValue = std::variant<bool, int32_t, uint64_t, std::string, std::vector<std::string>, std::vector<uint8_t>,
-                                  std::vector<Command>>;
+// A unit's setting as D-Bus takes it. The alternatives are, in order, the types b, i, u, t, s, as, ay and a(sasb).
+using SettingValue = std::variant<bool, int32_t, uint32_t, uint64_t, std::string, std::vector<std::string>,
+                                  std::vector<uint8_t>, std::vector<Command>>;
 struct Setting {
   std::string name;  // as in org.freedesktop.systemd1(5), "MemoryMax"
   SettingValue value;

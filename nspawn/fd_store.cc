@@ -19,17 +19,21 @@ bool IsValidName(const std::string& name) {
 
 class SystemdFdStore : public FdStore {
  public:
-  base::Status Put(const std::string& name, int fd) override {
+  base::Status Put(const std::string& name, int fd) override { return Lend(0, name, fd); }
+  void Remove(const std::string& name) override { TakeBack(0, name); }
+
+  // systemd takes a message for one of the unit's whose process has sent it, or a privileged process in its name.
+  base::Status Lend(pid_t process, const std::string& name, int fd) override {
     if (!IsValidName(name)) return base::InvalidArgument("\"" + name + "\" cannot name a stored descriptor");
     const std::string message = "FDSTORE=1\nFDPOLL=0\nFDNAME=" + name;
-    const int result = ::sd_pid_notify_with_fds(0, /*unset_environment=*/0, message.c_str(), &fd, 1);
+    const int result = ::sd_pid_notify_with_fds(process, /*unset_environment=*/0, message.c_str(), &fd, 1);
     if (result < 0) return base::Error::FromErrno(-result, "storing the descriptor " + name + " in systemd");
     return base::Ok();
   }
-
-  void Remove(const std::string& name) override {
+  void TakeBack(pid_t process, const std::string& name) override {
     // Where the message cannot be sent the descriptor stays stored until the service ends, which harms nothing.
-    if (IsValidName(name)) static_cast<void>(::sd_notify(0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str()));
+    const std::string message = "FDSTOREREMOVE=1\nFDNAME=" + name;
+    if (IsValidName(name)) static_cast<void>(::sd_pid_notify(process, /*unset_environment=*/0, message.c_str()));
   }
 };
 

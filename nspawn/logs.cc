@@ -120,6 +120,9 @@ class LogsImpl : public Logs {
   base::Status ClaimTerminal(const LogTarget& target, std::optional<ContainerTerminal>& terminal);
   base::Status ClaimInput(const LogTarget& target, std::optional<ContainerInput>& input);
   void Store(const std::string& name, int fd);
+  // A FIFO of the bundle is kept by the pod's unit as well.
+  void StorePipe(const LogTarget& target, const char* what, int fd);
+  void RemovePipe(const LogTarget& target, const char* what);
   void RemoveStored(const LogTarget& target);
   void OnThread(std::function<void()> command);
 
@@ -279,10 +282,27 @@ void LogsImpl::Store(const std::string& name, int fd) {
   if (auto put = store_.Put(name, fd); !put) base::Log(base::LogLevel::kWarning, put.error().message());
 }
 
+void LogsImpl::StorePipe(const LogTarget& target, const char* what, int fd) {
+  const std::string name = StoredName(target.name, what);
+  Store(name, fd);
+  if (target.pod_process <= 0) return;
+  // There is one already when the daemon has been stopped in between, in whose own store there was none any more.
+  store_.TakeBack(target.pod_process, name);
+  if (auto lent = store_.Lend(target.pod_process, name, fd); !lent) {
+    base::Log(base::LogLevel::kWarning, lent.error().message());
+  }
+}
+
+void LogsImpl::RemovePipe(const LogTarget& target, const char* what) {
+  const std::string name = StoredName(target.name, what);
+  store_.Remove(name);
+  if (target.pod_process > 0) store_.TakeBack(target.pod_process, name);
+}
+
 void LogsImpl::RemoveStored(const LogTarget& target) {
-  for (const LogStream stream : kLogStreams) store_.Remove(StoredName(target.name, LogStreamName(stream)));
+  for (const LogStream stream : kLogStreams) RemovePipe(target, LogStreamName(stream));
   if (target.terminal) store_.Remove(StoredName(target.name, kTerminalStore));
-  if (target.input && !target.terminal) store_.Remove(StoredName(target.name, kInputStore));
+  if (target.input && !target.terminal) RemovePipe(target, kInputStore);
 }
 
 base::Status LogsImpl::ClaimTerminal(const LogTarget& target, std::optional<ContainerTerminal>& terminal) {
@@ -295,8 +315,9 @@ base::Status LogsImpl::ClaimTerminal(const LogTarget& target, std::optional<Cont
 
 base::Status LogsImpl::ClaimInput(const LogTarget& target, std::optional<ContainerInput>& input) {
   ASSIGN_OR_RETURN(input, ContainerInput::Open(target.bundle, target.input_once));
-  const std::string name = StoredName(target.name, kInputStore);
-  if (IsNew(name, input->writer()) && input->writer() >= 0) Store(name, input->writer());
+  if (IsNew(StoredName(target.name, kInputStore), input->writer()) && input->writer() >= 0) {
+    StorePipe(target, kInputStore, input->writer());
+  }
   return base::Ok();
 }
 
@@ -314,7 +335,7 @@ base::Status LogsImpl::Prepare(const LogTarget& target) {
   if (target.input && !target.terminal) RETURN_IF_ERROR(ClaimInput(target, entry.input));
   for (const LogStream stream : kLogStreams) {
     if (is_new[static_cast<size_t>(stream)]) {
-      Store(StoredName(target.name, LogStreamName(stream)), entry.log->fifo(stream));
+      StorePipe(target, LogStreamName(stream), entry.log->fifo(stream));
     }
   }
   base::Status status;
@@ -473,7 +494,7 @@ void LogsImpl::Depart(Client& client) {
 }
 
 void LogsImpl::LoseInput(Entry& entry) {
-  if (entry.input->Disconnect()) store_.Remove(StoredName(entry.log->name(), kInputStore));
+  if (entry.input->Disconnect()) RemovePipe(entry.log->target(), kInputStore);
 }
 
 // Tells a client what it has missed, now or as soon as there is room for it.

@@ -5,6 +5,8 @@
 // The journal may get a copy of the lines; there, the lines of the batch in which the daemon was killed are missing.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +30,8 @@ struct LogTarget {
   // Clients may write to the container: through the FIFO "stdin" in the bundle, or the terminal.
   bool input = false;
   bool input_once = false;  // CRI's stdin_once; means nothing with a terminal
+  // The pod's first process, whose unit keeps output and input too while the daemon is stopped; 0: there is none.
+  pid_t pod_process = 0;
   // Of every line in the journal, if output goes there.
   JournalFields journal_fields = {};
 };

@@ -37,6 +37,8 @@ constexpr uint64_t kStopTimeout = 10'000'000;
 constexpr char kPropagation[] = "/run/systemd/nspawn/propagate";
 // As the pause containers of other runtimes have it: a pod's namespaces are the last to go.
 constexpr int32_t kOomScore = -998;
+// Three for each of 340 containers; what does not fit is kept by the daemon's own store alone.
+constexpr uint32_t kLentDescriptors = 1024;
 
 // systemd-nspawn mounts a devpts whose files have group 5 of the machine, by its number on the host. Linux 6.1 reads
 // that as a signed number, so that no machine starts whose ids are mapped beyond this.
@@ -168,6 +170,9 @@ std::vector<Setting> UnitSettings(const MachineSpec& spec, const std::string& uu
       {"IgnoreOnIsolate", true},
       {"CollectMode", std::string("inactive-or-failed")},
       {"Type", std::string("notify")},
+      // The daemon gives it what containers write while no daemon is there: see FdStore::Lend().
+      {"NotifyAccess", std::string("all")},
+      {"FileDescriptorStoreMax", kLentDescriptors},
       {"Slice", spec.slice.empty() ? std::string("machine.slice") : spec.slice},
       {"Delegate", true},
       {"KillMode", std::string("mixed")},

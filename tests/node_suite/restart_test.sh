@@ -7,7 +7,8 @@ survives() {
   pod_id=$(pod kept)
   counting=$(started kept "$pod_id" counting \
     '.command = ["sh", "-c", "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.005; done"]')
-  ending=$(started kept "$pod_id" ending '.command = ["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.02; done; exit 33"]')
+  ending=$(started kept "$pod_id" ending \
+    '.command = ["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.02; done; echo last words; exit 33"]')
   log=$scratch/logs/kept/counting.log
   eventually 5 grep -q 'line 10$' "$log"
   before=$(status "$counting" .startedAt)
@@ -19,6 +20,7 @@ survives() {
   equals "$before" "$(status "$counting" .startedAt)" 'the time of start'
   ended "$ending"
   equals 33 "$(status "$ending" .exitCode)"
+  equals 'last words' "$(lines_of "$scratch/logs/kept/ending.log")"
   contains "$(crictl exec -s "$counting" echo alive)" alive
   # What it writes to the daemon of now is logged as well.
   eventually 10 grep -q "line $(($(grep -c . "$log") + 50))\$" "$log"

@@ -35,8 +35,8 @@ class FdStores : public testing::Test {
     ::unsetenv("NOTIFY_SOCKET");
     std::filesystem::remove_all(root_);
   }
-  // The next message and the descriptor that came with it.
-  std::string Receive(base::UniqueFd* fd) {
+  // The next message, the descriptor that came with it, and who has sent it.
+  std::string Receive(base::UniqueFd* fd, pid_t* sender = nullptr) {
     char text[512];
     struct iovec part {
       text, sizeof text
@@ -54,6 +54,11 @@ class FdStores : public testing::Test {
         int number = -1;
         std::memcpy(&number, CMSG_DATA(header), sizeof number);
         fd->reset(number);
+      }
+      if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS && sender != nullptr) {
+        struct ucred credentials {};
+        std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+        *sender = credentials.pid;
       }
     }
     return {text, static_cast<size_t>(size)};
@@ -83,6 +88,23 @@ TEST_F(FdStores, RemoveNamesTheDescriptor) {
   base::UniqueFd none;
   EXPECT_EQ(Receive(&none), "FDSTOREREMOVE=1\nFDNAME=log-web-stdout");
   EXPECT_FALSE(none);
+}
+
+TEST_F(FdStores, WhatIsLentIsSentInTheNameOfAProcess) {
+  // systemd asks for the credentials of the sender; those of another process need a privilege.
+  const int on = 1;
+  ASSERT_EQ(::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+  const pid_t process = ::getppid();
+  const auto store = MakeSystemdFdStore();
+  ASSERT_TRUE(store->Lend(process, "log-web-stdout", STDERR_FILENO).ok());
+  base::UniqueFd received;
+  pid_t sender = 0;
+  EXPECT_EQ(Receive(&received, &sender), "FDSTORE=1\nFDPOLL=0\nFDNAME=log-web-stdout");
+  EXPECT_TRUE(received);
+  EXPECT_EQ(sender, ::geteuid() == 0 ? process : ::getpid());
+  store->TakeBack(process, "log-web-stdout");
+  EXPECT_EQ(Receive(&received, &sender), "FDSTOREREMOVE=1\nFDNAME=log-web-stdout");
+  EXPECT_EQ(sender, ::geteuid() == 0 ? process : ::getpid());
 }
 
 TEST_F(FdStores, NamesThatSystemdWouldRefuseAreErrors) {

@@ -38,12 +38,32 @@ class MemoryFdStore : public FdStore {
     const std::lock_guard lock(mutex_);
     fds_.erase(name);
   }
+  base::Status Lend(pid_t process, const std::string& name, int fd) override {
+    const std::lock_guard lock(mutex_);
+    lent_.emplace(std::pair(process, name), base::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+    return base::Ok();
+  }
+  void TakeBack(pid_t process, const std::string& name) override {
+    const std::lock_guard lock(mutex_);
+    lent_.erase({process, name});
+  }
 
   std::vector<std::string> Names() const {
     const std::lock_guard lock(mutex_);
     std::vector<std::string> names;
     for (const auto& [name, fd] : fds_) names.push_back(name);
     return names;
+  }
+  std::vector<std::pair<pid_t, std::string>> Lent() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::pair<pid_t, std::string>> lent;
+    for (const auto& [key, fd] : lent_) lent.push_back(key);
+    return lent;
+  }
+  // As a stop of the daemon's service does.
+  void Empty() {
+    const std::lock_guard lock(mutex_);
+    fds_.clear();
   }
   // What a new process of the daemon would be given.
   std::map<std::string, base::UniqueFd> Duplicates() const {
@@ -56,6 +76,8 @@ class MemoryFdStore : public FdStore {
  private:
   mutable std::mutex mutex_;
   std::map<std::string, base::UniqueFd> fds_;  // guarded by mutex_
+  // Several of one name, as in systemd.
+  std::multimap<std::pair<pid_t, std::string>, base::UniqueFd> lent_;  // guarded by mutex_
 };
 
 struct LogRecord {

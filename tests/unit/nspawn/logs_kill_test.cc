@@ -19,6 +19,8 @@ class NoStore : public FdStore {
  public:
   base::Status Put(const std::string&, int) override { return base::Ok(); }
   void Remove(const std::string&) override {}
+  base::Status Lend(pid_t, const std::string&, int) override { return base::Ok(); }
+  void TakeBack(pid_t, const std::string&) override {}
 };
 
 // What the processes of a test share.

@@ -70,6 +70,26 @@ TEST_F(LogsTest, ClosingWritesWhatThePipesHoldAndLeavesNothingBehind) {
   EXPECT_TRUE(logs_->Open(target).ok());
 }
 
+TEST_F(LogsTest, ThePodsUnitKeepsThePipesUntilTheLogIsClosed) {
+  Start();
+  LogTarget target = Target();
+  target.pod_process = 77;
+  ASSERT_TRUE(logs_->Open(target).ok());
+  const auto lent = ElementsAre(std::pair(77, "log-web-stderr"), std::pair(77, "log-web-stdout"));
+  EXPECT_THAT(store_.Lent(), lent);
+  // The daemon is stopped. The container writes and ends meanwhile.
+  logs_.reset();
+  store_.Empty();
+  Write(Writer(target), "last words\n");
+  Start();
+  ASSERT_TRUE(logs_->Open(target).ok());
+  EXPECT_THAT(store_.Lent(), lent);
+  EXPECT_THAT(store_.Names(), ElementsAre("log-web-stderr", "log-web-stdout"));
+  logs_->Close("web", 0);
+  EXPECT_THAT(Records(target), ElementsAre(LogRecord{"stdout", "F", "last words"}));
+  EXPECT_THAT(store_.Lent(), IsEmpty());
+}
+
 TEST_F(LogsTest, ClosingIsBoundedWhenSomebodyStillWrites) {
   Start();
   const LogTarget target = Target();
