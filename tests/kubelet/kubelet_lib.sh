@@ -8,7 +8,6 @@ manifests=/etc/kubernetes/manifests
 # Where pods leave files for tests, and find what tests have made for them.
 shared=/var/tmp/kubelet-tests
 journal_of=(-u cri-nspawn.service -u kubelet.service)
-tests_at_once=1
 
 before_file() {
   local name

@@ -11,8 +11,6 @@ before_test() { crictl pull "$base"; }
 after_test() { remove_all_pods; }
 after_file() { :; }
 journal_of=(-u cri-nspawn.service)
-# How many tests of a file run at once.
-tests_at_once=1
 
 skip() {
   echo "$*"
