@@ -7,6 +7,7 @@
 
 #include "image/digest.h"
 #include "tar_builder.h"
+#include "text_reader.h"
 
 namespace image {
 namespace {
@@ -14,23 +15,8 @@ namespace {
 using base::Code;
 using testing::HasSubstr;
 
-class Pieces : public ByteReader {
- public:
-  Pieces(std::string text, size_t piece) : text_(std::move(text)), piece_(piece) {}
-  base::Result<std::string_view> Next() override {
-    const std::string_view piece = std::string_view(text_).substr(at_, piece_);
-    at_ += piece.size();
-    return piece;
-  }
-
- private:
-  const std::string text_;
-  const size_t piece_;
-  size_t at_ = 0;
-};
-
 base::Result<std::string> Decompressed(const std::string& text, size_t piece) {
-  Pieces input(text, piece);
+  TextReader input(text, piece);
   DecompressingReader reader(input);
   std::string out;
   while (true) {
@@ -91,7 +77,7 @@ TEST(Decompress, EveryRoomWillDo) {
   const std::string sample = Sample();
   for (const Compression compression : {Compression::kNone, Compression::kGzip, Compression::kZstd}) {
     for (const size_t room : {size_t{1}, size_t{7}, size_t{1} << 20}) {
-      Pieces input(Compress(sample, compression), 1000);
+      TextReader input(Compress(sample, compression), 1000);
       const auto decompressor = Decompress(input);
       std::vector<char> buffer(room);
       std::string out;
