@@ -74,6 +74,11 @@ base::Status Run(const Config& config) {
     base::Log(base::LogLevel::kNotice, "pods cannot have user namespaces: " + kernel.why_no_user_namespaces);
   }
   ASSIGN_OR_RETURN(const auto spawner, nspawn::Spawner::Start(CRI_NSPAWN_LIBEXEC "/spawner").Wrap("start the spawner"));
+  // Outlives all that has threads.
+  std::unique_ptr<TraceExport> traces;
+  if (!config.trace_endpoint.empty()) {
+    traces = std::make_unique<TraceExport>(config.trace_endpoint, config.trace_sampling_rate);
+  }
 
   ASSIGN_OR_RETURN(const auto store, image::Store::Open(config.images).Wrap("open the image store"));
   PluginRunner plugins(*spawner);
@@ -105,11 +110,6 @@ base::Status Run(const Config& config) {
     if (!loaded.ok()) base::Log(base::LogLevel::kWarning, loaded.error().message());
   }
 
-  std::unique_ptr<TraceExport> traces;
-  if (!config.trace_endpoint.empty()) {
-    traces = std::make_unique<TraceExport>(config.trace_endpoint);
-    base::SetTraceExporter(traces.get(), config.trace_sampling_rate);
-  }
   Runtime runtime(config, {*store, *machines, *containers, *logs, *spawner, *network, namespaces, apparmor, kernel});
   RETURN_IF_ERROR(runtime.Reconcile().Wrap("reconcile with the node"));
 
@@ -126,7 +126,6 @@ base::Status Run(const Config& config) {
   base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
   ::sd_notify(0, "STOPPING=1");
   server->Stop(kStopGrace);
-  base::SetTraceExporter(nullptr, 0);
   return ended;
 }
 

@@ -65,12 +65,15 @@ void Fill(otlp::Span& span, const base::TraceEvent& event) {
 
 }  // namespace
 
-TraceExport::TraceExport(const std::string& endpoint)
+TraceExport::TraceExport(const std::string& endpoint, uint32_t sampled_per_million)
     : collector_(otlp::TraceService::NewStub(grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()))),
       host_(HostName()),
-      thread_([this] { Run(); }) {}
+      thread_([this] { Run(); }) {
+  base::SetTraceExporter(this, sampled_per_million);
+}
 
 TraceExport::~TraceExport() {
+  base::SetTraceExporter(nullptr, 0);
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;

@@ -19,9 +19,10 @@ namespace cri {
 // once; the daemon never waits for it.
 class TraceExport final : public base::TraceExporter {
  public:
-  // `endpoint` is a target of gRPC, without TLS: "127.0.0.1:4317", "unix:///run/collector.sock".
-  explicit TraceExport(const std::string& endpoint);
-  // Sends what is left, for at most a second. No span may end from then on (base::SetTraceExporter).
+  // `endpoint` is a target of gRPC, without TLS: "127.0.0.1:4317", "unix:///run/collector.sock". From now on it gets
+  // the spans of this process, see base::SetTraceExporter().
+  TraceExport(const std::string& endpoint, uint32_t sampled_per_million);
+  // Sends what is left, for at most a second. To be called when no other thread is in a span any more.
   ~TraceExport() override;
 
   void Export(base::TraceEvent event) override;

@@ -66,17 +66,12 @@ std::string Value(const google::protobuf::RepeatedPtrField<otlp::KeyValue>& attr
 
 class TraceExportTest : public ServedNode {
  protected:
-  ~TraceExportTest() override {
-    server_->Stop(std::chrono::seconds(1));
-    base::SetTraceExporter(nullptr, 0);
-  }
   std::string Endpoint() const { return "unix://" + node_.directory.path() + "/collector.sock"; }
 };
 
 TEST_F(TraceExportTest, ACallsSpanContinuesTheClientsTrace) {
   Collector collector(Endpoint());
-  TraceExport traces(Endpoint());
-  base::SetTraceExporter(&traces, 0);
+  TraceExport traces(Endpoint(), 0);
   const int64_t before = base::NowNanoseconds();
   const auto context = Context();
   context->AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
@@ -114,8 +109,7 @@ TEST_F(TraceExportTest, ACallsSpanContinuesTheClientsTrace) {
 
 TEST_F(TraceExportTest, WhatACallDoesIsBelowIt) {
   Collector collector(Endpoint());
-  TraceExport traces(Endpoint());
-  base::SetTraceExporter(&traces, 1'000'000);
+  TraceExport traces(Endpoint(), 1'000'000);
   RunPod("web");
   // Beside the call, at least the record that it wrote.
   const auto spans = collector.Spans(2);
@@ -132,14 +126,12 @@ TEST_F(TraceExportTest, WhatACallDoesIsBelowIt) {
 TEST_F(TraceExportTest, WithoutACollectorCallsAreAnsweredAndTheEndDoesNotWaitLong) {
   const auto begin = std::chrono::steady_clock::now();
   {
-    TraceExport traces(Endpoint());
-    base::SetTraceExporter(&traces, 1'000'000);
+    TraceExport traces(Endpoint(), 1'000'000);
     for (int i = 0; i < 1000; ++i) {
       v1::VersionResponse version;
       Expect(runtime_->Version(Context().get(), {}, &version));
     }
     server_->Stop(std::chrono::seconds(1));
-    base::SetTraceExporter(nullptr, 0);
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
