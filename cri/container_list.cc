@@ -26,8 +26,7 @@ v1::ContainerState StateOf(const ContainerRecord& record) {
 // What a person calls the image, when it still has a name; image.image must not be empty.
 v1::ImageSpec ImageOf(const Runtime& runtime, const ContainerRecord& record) {
   v1::ImageSpec spec = record.config().image();
-  const auto image = runtime.parts.images.Find(record.image_id());
-  if (image.ok() && *image && !(*image)->tags.empty()) spec.set_image((*image)->tags.front());
+  if (auto tag = runtime.parts.images.TagOf(record.image_id())) spec.set_image(*std::move(tag));
   return spec;
 }
 

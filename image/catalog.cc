@@ -181,6 +181,13 @@ base::Result<std::optional<Image>> Catalog::Find(const std::string& reference) c
   return std::optional(std::move(record->image));
 }
 
+std::optional<std::string> Catalog::TagOf(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = images_.find(id);
+  if (found == images_.end() || found->second.image.tags.empty()) return std::nullopt;
+  return found->second.image.tags.front();
+}
+
 std::vector<ImageRecord> Catalog::AllRecords() const {
   const std::lock_guard lock(mutex_);
   std::vector<ImageRecord> out;

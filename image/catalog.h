@@ -27,6 +27,7 @@ class Catalog {
 
   std::vector<Image> List() const;
   base::Result<std::optional<Image>> Find(const std::string& reference) const;
+  std::optional<std::string> TagOf(const std::string& id) const;
   bool Has(const std::string& id) const;
   // As Find, with what only the store needs to know.
   base::Result<std::optional<ImageRecord>> FindRecord(const std::string& reference) const;

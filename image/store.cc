@@ -60,6 +60,7 @@ class DiskStore : public Store {
   base::Result<std::optional<Image>> Find(const std::string& reference) const override {
     return catalog_.Find(reference);
   }
+  std::optional<std::string> TagOf(const std::string& id) const override { return catalog_.TagOf(id); }
   base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
                                  std::stop_token cancelled, PullObserver* observer) override;
   base::Result<std::vector<ImportedImage>> Import(const std::string& path, std::stop_token cancelled) override;

@@ -353,6 +353,24 @@ TEST_F(ContainerRpc, AnUpdateChangesOnlyWhatItNames) {
   EXPECT_EQ(StatusOf(id).resources().linux().memory_limit_in_bytes(), 2000);
 }
 
+TEST_F(ContainerRpc, ImagesAreListedByTheirNamesWhileTheyHaveOne) {
+  const auto listed = [&] {
+    const v1::ListContainersRequest request;
+    v1::ListContainersResponse response;
+    EXPECT_TRUE(node_.service->ListContainers(&context_, &request, &response).ok());
+    return response.containers(0).image().image();
+  };
+  const std::string id = Create();
+  image::Image& image = node_.store.images.front();
+  image.tags = {"app:1", "app:2"};
+  EXPECT_EQ(listed(), "app:1");
+  EXPECT_EQ(StatusOf(id).image().image(), "app:1");
+  image.tags.clear();
+  EXPECT_EQ(listed(), image.id) << "what the client had asked for";
+  node_.store.images.clear();
+  EXPECT_EQ(listed(), create_.config().image().image());
+}
+
 TEST_F(ContainerRpc, ListFiltersByStateSandboxAndLabels) {
   (*create_.mutable_config()->mutable_labels())["tier"] = "front";
   const std::string first = Create();

@@ -44,6 +44,12 @@ class FakeStore final : public image::Store {
     }
     return std::optional<image::Image>();
   }
+  std::optional<std::string> TagOf(const std::string& id) const override {
+    for (const image::Image& image : images) {
+      if (image.id == id && !image.tags.empty()) return image.tags.front();
+    }
+    return std::nullopt;
+  }
   base::Result<std::string> Pull(const std::string& reference, const image::Credentials&, std::stop_token cancelled,
                                  image::PullObserver*) override {
     ++pulls;

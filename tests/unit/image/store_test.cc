@@ -264,6 +264,8 @@ TEST_F(StoreOnDisk, ATagThatTwoRecordsClaimAfterACrashIsTheLaterOnes) {
   Reopen();
   EXPECT_EQ((*store_->Find(Name("x")))->id, second);
   EXPECT_THAT((*store_->Find(first))->tags, ElementsAre());
+  EXPECT_EQ(store_->TagOf(second), Name("x"));
+  EXPECT_EQ(store_->TagOf(first), std::nullopt);
   ASSERT_TRUE(store_->Remove(second).ok());
   Reopen();
   EXPECT_FALSE(store_->Find(Name("x"))->has_value()) << "the older record does not get the tag back";
