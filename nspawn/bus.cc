@@ -194,7 +194,6 @@ class SystemBus : public Bus {
   Status KillMainProcess(const std::string& unit, int signal) override;
   Status ResetFailedUnit(const std::string& unit) override;
   Status SetUnitProperties(const std::string& unit, const std::vector<Setting>& settings) override;
-  Status RevertUnit(const std::string& unit) override;
   Result<std::vector<std::string>> ListUnits(const std::string& pattern) override;
   Result<ServiceState> GetService(const std::string& unit) override;
   Result<std::string> GetControlGroup(const std::string& unit) override;
@@ -545,12 +544,6 @@ Status SystemBus::SetUnitProperties(const std::string& unit, const std::vector<S
               },
               {})
       .Wrap("changing unit " + unit);
-}
-
-Status SystemBus::RevertUnit(const std::string& unit) {
-  return Call({kSystemd, kSystemdPath, kManager, "RevertUnitFiles"},
-              [&](sdbus::MethodCall& call) { call << std::vector<std::string>{unit}; }, {})
-      .Wrap("reverting unit " + unit);
 }
 
 Result<std::vector<std::string>> SystemBus::ListUnits(const std::string& pattern) {

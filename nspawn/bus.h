@@ -66,8 +66,6 @@ class Bus {
   virtual base::Status ResetFailedUnit(const std::string& unit) = 0;
   // Changes a unit until the next boot: at once when it runs, and for later starts.
   virtual base::Status SetUnitProperties(const std::string& unit, const std::vector<Setting>& settings) = 0;
-  // Drops what SetUnitProperties() left on disk.
-  virtual base::Status RevertUnit(const std::string& unit) = 0;
   // Names of the loaded units that match a pattern ("*.service").
   virtual base::Result<std::vector<std::string>> ListUnits(const std::string& pattern) = 0;
   // A unit that there is not has a state without a process, a start or an exit.

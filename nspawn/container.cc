@@ -277,7 +277,7 @@ class SystemdContainers : public Containers {
   Status WriteCgroupFiles(const std::string& cgroup, const CgroupFiles& files) const;
   Status Kill(const std::string& name);
   Status Detach(const std::string& name);
-  std::string DropInDirectory(const std::string& name) const { return options_.units + "/" + UnitName(name) + ".d"; }
+  std::string DropInDirectory(const std::string& name) const { return options_.drop_ins + "/" + UnitName(name) + ".d"; }
   Status WriteDropIn(const std::string& name) const;
   Result<Container> Describe(const std::string& name, const Record& record) const;
 
@@ -514,7 +514,8 @@ Status SystemdContainers::Stop(const std::string& name, const std::string& signa
 }
 
 Status SystemdContainers::WriteDropIn(const std::string& name) const {
-  // Not where portabled has its own: an operator's "portablectl detach" would find that directory not empty.
+  // Not where portabled has its own: an operator's "portablectl detach" would find that directory not empty. It goes with
+  // what Update() has added there.
   RETURN_IF_ERROR(base::MakeDirectories(DropInDirectory(name)));
   return base::WriteFileAtomic(DropInDirectory(name) + "/" + kContainerDropInName, ContainerDropIn(), 0644);
 }
@@ -546,11 +547,7 @@ Status SystemdContainers::Remove(const std::string& name) {
   FAULT_POINT("container remove: unit stopped");
   RETURN_IF_ERROR(Detach(name).Wrap(doing));
   FAULT_POINT("container remove: image detached");
-  if (access(("/run/systemd/system.control/" + UnitName(name) + ".d").c_str(), F_OK) == 0) {
-    RETURN_IF_ERROR(bus_.RevertUnit(UnitName(name)).Wrap(doing));
-  }
   bus_.Unwatch(UnitName(name));
-  FAULT_POINT("container remove: properties reverted");
   // The bundle goes last: it says what else there is.
   if (const auto spec = bundles().ReadSpec(name); spec.ok()) RETURN_IF_ERROR(RemoveWritableLayer(*spec).Wrap(doing));
   FAULT_POINT("container remove: writable layer removed");

@@ -87,7 +87,9 @@ struct ContainerOptions {
   std::string bundle_root = "/run/cri-nspawn/containers";
   std::string init = "/usr/lib/cri-nspawn/init";
   std::string cgroup_root = "/sys/fs/cgroup";
-  std::string units = "/run/systemd/system";  // where drop-ins for systemd go
+  // Where drop-ins go: beside what SetUnitProperties() writes. It is one of the directories whose changes do not have
+  // systemd look through all unit files anew (lookup_paths_mtime_exclude() of systemd).
+  std::string drop_ins = "/run/systemd/system.control";
 };
 
 // Thread-safe; calls block until systemd's job is done. Calls that change the same container are to be made one after

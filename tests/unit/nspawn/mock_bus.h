@@ -37,7 +37,6 @@ class MockBus : public Bus {
   MOCK_METHOD(base::Status, KillMainProcess, (const std::string&, int), (override));
   MOCK_METHOD(base::Status, ResetFailedUnit, (const std::string&), (override));
   MOCK_METHOD(base::Status, SetUnitProperties, (const std::string&, const std::vector<Setting>&), (override));
-  MOCK_METHOD(base::Status, RevertUnit, (const std::string&), (override));
   MOCK_METHOD(base::Result<std::vector<std::string>>, ListUnits, (const std::string&), (override));
   MOCK_METHOD(base::Result<ServiceState>, GetService, (const std::string&), (override));
   MOCK_METHOD(base::Result<std::string>, GetControlGroup, (const std::string&), (override));
