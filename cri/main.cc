@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "cri/config.h"
@@ -38,8 +39,9 @@ base::Result<std::optional<gid_t>> GroupOf(const std::string& name) {
   return std::optional<gid_t>(entry->gr_gid);
 }
 
-// Blocks until a signal asks to end, while telling systemd's watchdog that the daemon lives. Without its spawner or the
-// bus the daemon can do nothing and may have missed signals: either's end is an error, and systemd starts it anew.
+// Blocks until a signal asks to end, while telling systemd's watchdog that the daemon lives, and giving back, since it
+// is awake anyway, what memory the work since then has left. Without its spawner or the bus the daemon can do nothing
+// and may have missed signals: either's end is an error, and systemd starts it anew.
 base::Status WaitForEnd(int signals, int spawner_death, int bus_lost) {
   uint64_t watchdog_microseconds = 0;
   const bool watched = ::sd_watchdog_enabled(0, &watchdog_microseconds) > 0;
@@ -48,7 +50,10 @@ base::Status WaitForEnd(int signals, int spawner_death, int bus_lost) {
   while (true) {
     const int ready = ::poll(polled, 3, timeout);
     if (ready < 0 && errno != EINTR) return base::ErrnoError("wait for signals");
-    if (ready == 0) ::sd_notify(0, "WATCHDOG=1");
+    if (ready == 0) {
+      ::sd_notify(0, "WATCHDOG=1");
+      base::ReleaseMemory();
+    }
     if (ready > 0 && polled[1].revents != 0) return base::Internal("the spawner has ended unexpectedly");
     if (ready > 0 && polled[2].revents != 0) return base::Error(base::Code::kUnavailable, "the system bus is gone");
     if (ready > 0 && polled[0].revents != 0) return base::Ok();
@@ -123,6 +128,7 @@ base::Status Run(const Config& config) {
                    Server::Start({config.socket, group}, runtime_service, image_service, store_service));
   base::Log(base::LogLevel::kNotice, "serving CRI v1 on " + config.socket);
   ::sd_notify(0, "READY=1");
+  base::ReleaseMemory();
   base::Status ended = WaitForEnd(signals.get(), spawner->DeathFd(), bus_lost.get());
   ::sd_notify(0, "STOPPING=1");
   server->Stop(kStopGrace);
