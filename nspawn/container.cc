@@ -514,8 +514,8 @@ Status SystemdContainers::Stop(const std::string& name, const std::string& signa
 }
 
 Status SystemdContainers::WriteDropIn(const std::string& name) const {
-  // Not where portabled has its own: an operator's "portablectl detach" would find that directory not empty. It goes with
-  // what Update() has added there.
+  // Not where portabled has its own: an operator's "portablectl detach" would find that directory not empty. It goes
+  // with what Update() has added there.
   RETURN_IF_ERROR(base::MakeDirectories(DropInDirectory(name)));
   return base::WriteFileAtomic(DropInDirectory(name) + "/" + kContainerDropInName, ContainerDropIn(), 0644);
 }
