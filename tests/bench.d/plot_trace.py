@@ -2,7 +2,8 @@
 
 usage: plot_trace.py TRACE OUTPUT TITLE
 
-The pod is the last one that was started: from its RunPodSandbox to the end of its StartContainer. Each thread of the
+Pods that were started one after another are in there; drawn is the one that took the median, from its RunPodSandbox to
+the end of its StartContainer. Each thread of the
 daemon that was at work has rows of its own, one for each depth of its spans, and so has the container's init.
 """
 
@@ -20,12 +21,15 @@ def events(path):
         return json.loads(file.read().rstrip().rstrip(",") + "]")
 
 
-def last_start(all_events):
-    """The spans of the last pod's start."""
+def median_start(all_events):
+    """The spans of the start that took the median."""
     calls = {name: [event for event in all_events if event["cat"] == "rpc" and event["name"] == name]
              for name in ("RunPodSandbox", "StartContainer")}
-    end = max(event["ts"] + event["dur"] for event in calls["StartContainer"])
-    begin = max(event["ts"] for event in calls["RunPodSandbox"] if event["ts"] < end)
+    starts = []
+    for event in calls["StartContainer"]:
+        end = event["ts"] + event["dur"]
+        starts.append((max(run["ts"] for run in calls["RunPodSandbox"] if run["ts"] < end), end))
+    begin, end = sorted(starts, key=lambda start: start[1] - start[0])[len(starts) // 2]
     chosen = [event for event in all_events
               if event["ts"] >= begin and event["ts"] + event["dur"] <= end and event["dur"] > 0]
     return begin, end, chosen
@@ -63,7 +67,7 @@ def rows(chosen):
 
 def main():
     path, output, title = sys.argv[1:4]
-    begin, end, chosen = last_start(events(path))
+    begin, end, chosen = median_start(events(path))
     drawn = rows(chosen)
     scale = (WIDTH - LEFT - 20) / (end - begin)
     height = TOP + ROW * len(drawn) + 34
