@@ -11,7 +11,7 @@ before_file() {
   "$KUBECTL" create namespace "$namespace" >/dev/null
   eventually 120 k get serviceaccount default
   pod ours <<<"containers: [{name: main, image: $nginx, ports: [{containerPort: 80, hostPort: 18080}]}]" >/dev/null
-  on_node bash -euc '
+  on_node bash --norc -euc '
     mkdir -p /etc/containerd/net.d /etc/containerd/certs.d/127.0.0.1:5000
     jq ".name = \"other\" | .plugins[0].bridge = \"other0\" | .plugins[0].ipam.ranges = [[{subnet: \"10.86.0.0/16\"}]] |
       .plugins[0].ipam.routes = [{dst: \"0.0.0.0/0\"}]" /etc/cni/net.d/99-cri-nspawn.conflist >/etc/containerd/net.d/10-other.conflist
@@ -40,7 +40,7 @@ theirs() {
     --image-endpoint unix:///run/containerd/containerd.sock "$@"
 }
 their_pod() {
-  on_node bash -euc '
+  on_node bash --norc -euc '
     uid=$(cat /proc/sys/kernel/random/uuid)
     mkdir -p /var/tmp/their
     jq -n --arg uid "$uid" "{metadata: {name: \"theirs\", namespace: \"other\", uid: \$uid}, log_directory: \"/var/tmp/their\",
