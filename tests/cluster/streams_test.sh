@@ -57,12 +57,12 @@ test_a_terminal_is_real_and_changes_its_size() {
   ready runs
   local protocol
   for protocol in "${protocols[@]}"; do
-    contains "$(in_terminal 101 33 122 44 "$KUBECTL" exec -it -n "$namespace" runs -- sh -c '
-      tty
+    # The first line changes the size, so it waits for the one of before.
+    contains "$(in_terminal 101 33 122 44 timeout --foreground 300 "$KUBECTL" exec -it -n "$namespace" runs -- sh -c '
       for size in "33 101" "44 122"; do
         until [ "$(stty size 2>/dev/null)" = "$size" ]; do sleep 0.2; done
-        echo "now $size"
-      done' | tr -d '\r' | paste -sd ' ')" '/dev/pts/[0-9]+ now 33 101 now 44 122'
+        echo "$(tty) is $size"
+      done' | tr -d '\r' | paste -sd ' ')" '^/dev/pts/[0-9]+ is 33 101 /dev/pts/[0-9]+ is 44 122$'
     export KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false
   done
   unset KUBECTL_REMOTE_COMMAND_WEBSOCKETS
