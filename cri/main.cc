@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "cri/config.h"
+#include "cri/event_engine.h"
 #include "cri/image_holds.h"
 #include "cri/plugin_runner.h"
 #include "cri/remove_pods.h"
@@ -79,6 +80,7 @@ base::Status Run(const Config& config) {
     base::Log(base::LogLevel::kNotice, "pods cannot have user namespaces: " + kernel.why_no_user_namespaces);
   }
   ASSIGN_OR_RETURN(const auto spawner, nspawn::Spawner::Start(CRI_NSPAWN_LIBEXEC "/spawner").Wrap("start the spawner"));
+  StartGrpc();
   // Outlives all that has threads.
   std::unique_ptr<TraceExport> traces;
   if (!config.trace_endpoint.empty()) {

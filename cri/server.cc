@@ -128,6 +128,7 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
+  builder.SetSyncServerOption(grpc::ServerBuilder::CQ_TIMEOUT_MSEC, 3'600'000);
   builder.RegisterService(&runtime);
   builder.RegisterService(&images);
   builder.RegisterService(&store);
