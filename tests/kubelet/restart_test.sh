@@ -46,9 +46,10 @@ EOF
 all_of_them=(plain with-sidecar isolated of-host counting)
 
 test_kubelet_and_daemon_restart_without_harm() {
-  local before name
+  local before name from info link
   for name in "${all_of_them[@]}"; do ready "$name"; done
   before=$(lives "${all_of_them[@]}")
+  from=$(date '+%Y-%m-%d %H:%M:%S')
   echo '-- the kubelet'
   restart_kubelet
   unharmed "$before" "${all_of_them[@]}"
@@ -64,6 +65,14 @@ test_kubelet_and_daemon_restart_without_harm() {
   systemctl start cri-nspawn.service kubelet.service
   eventually 120 curl -sf http://127.0.0.1:10248/healthz
   unharmed "$before" "${all_of_them[@]}"
+  # Each start has the plugins compare networks with what they had made, which udev must have left alone.
+  for name in plain with-sidecar isolated counting; do
+    info=$(crictl inspectp "$(crictl pods -q --name "$name-$(hostname)")" | jq .info)
+    equals ok "$(jq -r .networkCheck <<<"$info")" "the network of $name"
+    link=$(jq -r '.cniResult.interfaces[] | select(.name | startswith("veth")) | .name' <<<"$info")
+    contains "$(udevadm info --query=property "/sys/class/net/$link")" '^ID_NET_LINK_FILE=.*/80-cri-nspawn\.link$'
+  done
+  lacks "$(journalctl -q --no-pager -o cat -u cri-nspawn.service --since "$from")" 'check the network of'
   # Not a line was lost meanwhile.
   log_of counting main >"$scratch/lines"
   diff <(seq 1 "$(wc -l <"$scratch/lines")") "$scratch/lines"
