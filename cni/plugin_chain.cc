@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "cni/plugin_result.h"
@@ -226,15 +227,21 @@ base::Status PluginChain::Delete(const Configuration& configuration, const Invoc
   interface.Make();
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
-    // A plugin that was killed in its ADD may fail over what it did not come to make, and skip that the next time:
-    // bridge 1.1.1 finds the interface gone then, and does not look for the chains of its address any more.
-    if (!outcome.status.ok() && outcome.error_code != kUnknownContainer &&
-        outcome.status.error().code() == base::Code::kUnknown) {
-      if (outcome.killed) {
-        interface.Make();
-      } else {
-        interface.Remove();
-      }
+    const auto failed = [&] {
+      return !outcome.status.ok() && outcome.error_code != kUnknownContainer &&
+             outcome.status.error().code() == base::Code::kUnknown;
+    };
+    // Whether it was killed or failed over rules that others were changing: it may have deleted the interface already.
+    if (failed()) {
+      base::Log(base::LogLevel::kNotice, "once more: " + outcome.status.error().message());
+      interface.Make();
+      outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
+    }
+    // A plugin may fail over what it did not come to make in its ADD, or has removed in a DEL before, and skip that the
+    // next time: bridge 1.1.1 finds the interface gone then, and does not look for the chains of its address any more.
+    if (failed() && !outcome.killed) {
+      base::Log(base::LogLevel::kNotice, "once more, without an interface: " + outcome.status.error().message());
+      interface.Remove();
       outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     }
     FAULT_POINT("network detach: a plugin has run");

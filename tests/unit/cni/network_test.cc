@@ -313,7 +313,7 @@ TEST_F(NetworkTest, AFailedDetachStopsAndCanBeRepeated) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().message(),
             "tear down the network of pod1: plugin type=\"second\" failed (del): disk full (error code 5)");
-  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second"));
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second", "DEL second"));
   EXPECT_THAT(Ids(), ElementsAre("pod1"));
   runner_.AnswerBy(Success);
   EXPECT_TRUE(network_->Detach(Pod()).ok());

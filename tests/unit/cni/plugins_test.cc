@@ -21,6 +21,7 @@
 #include <cstring>
 #include <functional>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "base/fd.h"
@@ -46,11 +47,11 @@ std::string reason_to_skip;
 // Starts plugins straight from the test. Output and errors go to files, which need no reading while it runs.
 class SpawningRunner : public PluginRunner {
  public:
-  // When it gives true, the plugin is not started and counts as killed.
-  std::function<bool(const PluginCall&)> instead = [](const PluginCall&) { return false; };
+  // When it gives an exit code, the plugin is not started and counts as ended with that.
+  std::function<std::optional<int>(const PluginCall&)> instead = [](const PluginCall&) { return std::nullopt; };
 
   base::Result<PluginOutput> Run(const PluginCall& call) override {
-    if (instead(call)) return PluginOutput{128 + SIGKILL, "", ""};
+    if (const auto exit_code = instead(call)) return PluginOutput{*exit_code, "", ""};
     const TemporaryDirectory directory;
     directory.Write("in", call.standard_input);
     posix_spawn_file_actions_t actions;
@@ -273,18 +274,38 @@ TEST_F(PluginsTest, ADetachThatWasCutOffBehindTheInterfaceIsFinished) {
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("peer")));
 }
 
-TEST_F(PluginsTest, APluginThatIsKilledBehindTheInterfaceIsAskedAgain) {
+// Killed itself, or failing as what it has started was.
+TEST_F(PluginsTest, APluginThatEndsBehindTheInterfaceIsAskedAgain) {
+  for (const int exit_code : {128 + SIGKILL, 1}) {
+    const Attachment pod = Pod("pod" + std::to_string(exit_code));
+    ASSERT_TRUE(network_->Attach(pod).ok());
+    int calls = 0;
+    runner_.instead = [&](const PluginCall& call) -> std::optional<int> {
+      if (!call.program.ends_with("/bridge") || calls++ > 0) return std::nullopt;
+      Output("ip link delete eth0", pod.namespace_path);
+      return exit_code;
+    };
+    const auto detached = network_->Detach(pod);
+    ASSERT_TRUE(detached.ok()) << detached.error().message();
+    EXPECT_EQ(calls, 2);
+    EXPECT_THAT(Rules(), testing::Not(HasSubstr(pod.container_id)));
+    EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+    runner_.instead = [](const PluginCall&) { return std::nullopt; };
+  }
+}
+
+TEST_F(PluginsTest, APluginThatEndsBehindItsRulesIsAskedWithoutAnInterface) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
-  int kills = 0;
-  runner_.instead = [&](const PluginCall& call) {
-    if (!call.program.ends_with("/bridge") || kills++ > 0) return false;
-    Output("ip link delete eth0", pod.namespace_path);
-    return true;
+  int calls = 0;
+  runner_.instead = [&](const PluginCall& call) -> std::optional<int> {
+    if (!call.program.ends_with("/bridge") || calls++ > 0) return std::nullopt;
+    EXPECT_EQ(runner_.Run(call)->exit_code, 0);
+    return 128 + SIGKILL;
   };
   const auto detached = network_->Detach(pod);
   ASSERT_TRUE(detached.ok()) << detached.error().message();
-  EXPECT_EQ(kills, 2);
+  EXPECT_EQ(calls, 4) << "one within the first, one with an interface, one without";
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
@@ -356,11 +377,11 @@ class UnownedLeaseTest : public PluginsTest {
 };
 
 TEST_F(UnownedLeaseTest, AFailedAttachLeavesNone) {
-  runner_.instead = [&](const PluginCall& call) {
-    const bool adds =
-        std::find(call.environment.begin(), call.environment.end(), "CNI_COMMAND=ADD") != call.environment.end();
-    if (adds) LeaveLease();
-    return adds;
+  runner_.instead = [&](const PluginCall& call) -> std::optional<int> {
+    const auto& environment = call.environment;
+    if (std::find(environment.begin(), environment.end(), "CNI_COMMAND=ADD") == environment.end()) return std::nullopt;
+    LeaveLease();
+    return 128 + SIGKILL;
   };
   const Attachment pod = Pod("pod1");
   const auto result = network_->Attach(pod);
