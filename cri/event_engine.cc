@@ -7,7 +7,6 @@
 #include <array>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -28,34 +27,30 @@ constexpr unsigned long kTimerSlackNanoseconds = 100'000'000;
 // go.
 class Tasks {
  public:
-  intptr_t Add(Clock::time_point at, absl::AnyInvocable<void()> closure) {
-    intptr_t id = 0;
+  EventEngine::TaskHandle Add(Clock::time_point at, absl::AnyInvocable<void()> closure) {
+    Key key{at.time_since_epoch().count(), 0};
     {
       const std::lock_guard lock(mutex_);
-      id = ++last_id_;
-      tasks_.emplace(std::pair(at, id), std::move(closure));
-      times_.emplace(id, at);
+      key.second = ++last_id_;
+      tasks_.emplace(key, std::move(closure));
     }
     changed_.notify_one();
-    return id;
+    return {{key.first, key.second}};
   }
 
-  bool Cancel(intptr_t id) {
+  bool Cancel(EventEngine::TaskHandle handle) {
     const std::lock_guard lock(mutex_);
-    const auto found = times_.find(id);
-    if (found == times_.end()) return false;
-    tasks_.erase({found->second, id});
-    times_.erase(found);
-    return true;
+    return tasks_.erase({handle.keys[0], handle.keys[1]}) != 0;
   }
 
   void Work() {
     std::unique_lock lock(mutex_);
     while (true) {
       const auto first = tasks_.begin();
-      if (first != tasks_.end() && first->first.first <= Clock::now()) {
+      const auto at =
+          first == tasks_.end() ? Clock::time_point::max() : Clock::time_point(Clock::duration(first->first.first));
+      if (at <= Clock::now()) {
         auto closure = std::move(first->second);
-        times_.erase(first->first.second);
         tasks_.erase(first);
         lock.unlock();
         closure();
@@ -63,10 +58,9 @@ class Tasks {
         lock.lock();
       } else if (ending_) {
         return;
-      } else if (first == tasks_.end() || first->first.first == Clock::time_point::max()) {
+      } else if (at == Clock::time_point::max()) {
         changed_.wait(lock);
       } else {
-        const auto at = first->first.first;
         changed_.wait_until(lock, at);
       }
     }
@@ -81,10 +75,13 @@ class Tasks {
   }
 
  private:
+  // When it is due, in nanoseconds of the clock, and a number that no other has; both are in its handle.
+  using Key = std::pair<intptr_t, intptr_t>;
+  static_assert(sizeof(intptr_t) >= sizeof(Clock::rep));
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::pair<Clock::time_point, intptr_t>, absl::AnyInvocable<void()>> tasks_;  // by when they are due
-  std::map<intptr_t, Clock::time_point> times_;                                         // of tasks, by their id
+  std::map<Key, absl::AnyInvocable<void()>> tasks_;
   intptr_t last_id_ = 0;
   bool ending_ = false;
 };
@@ -122,10 +119,10 @@ class QuietEventEngine final : public EventEngine {
     const auto now = Clock::now();
     // Some ask for as long as there is.
     const auto at = when > Clock::time_point::max() - now ? Clock::time_point::max() : now + when;
-    return {{tasks_->Add(at, std::move(closure)), 0}};
+    return tasks_->Add(at, std::move(closure));
   }
 
-  bool Cancel(TaskHandle handle) override { return tasks_->Cancel(handle.keys[0]); }
+  bool Cancel(TaskHandle handle) override { return tasks_->Cancel(handle); }
 
   absl::StatusOr<std::unique_ptr<Listener>> CreateListener(Listener::AcceptCallback,
                                                            absl::AnyInvocable<void(absl::Status)>,
