@@ -2,8 +2,8 @@
 
 usage: report_runtimes.py RESULT SUITE… [--worse PART]      the goals are met up to this part above them (0)
 
-Ratios are of medians, of PID 1's time of means, with a 95% confidence interval by bootstrap: both sides are drawn again 2,000 times. The last line
-is "goals met: N of M".
+Ratios are of medians, of PID 1's time of means, with a 95% confidence interval by bootstrap: both sides are drawn again
+2,000 times. The last line is "goals met: N of M".
 """
 
 import argparse
@@ -50,8 +50,8 @@ def quantile(values, part):
     return values[min(len(values) - 1, int(part * len(values)))]
 
 
-def ratio_interval(ours, theirs, middle=statistics.median):
-    """The ratio of medians and its confidence interval."""
+def ratio_interval(ours, theirs, middle):
+    """The ratio of their medians or means, whichever `middle` is, and its confidence interval."""
     chance = random.Random(1)
     ratios = sorted(middle(chance.choices(ours, k=len(ours))) / middle(chance.choices(theirs, k=len(theirs)))
                     for _ in range(DRAWS))
