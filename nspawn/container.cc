@@ -522,7 +522,13 @@ Status SystemdContainers::WriteDropIn(const std::string& name) const {
 
 Status SystemdContainers::Detach(const std::string& name) {
   auto status = bus_.DetachImage(bundles().Path(name));
-  if (!status.ok() && status.error().code() != Code::kNotFound) return status;
+  if (!status.ok()) {
+    if (status.error().code() != Code::kNotFound) return status;
+    // portabled goes by the unit's file, which it writes after the drop-ins and removes before these and the link to
+    // the image: what it has left when it was killed in between, it does not find.
+    RETURN_IF_ERROR(base::RemoveTree(options_.attached + "/" + UnitName(name) + ".d"));
+    RETURN_IF_ERROR(base::RemoveTree(options_.attached_images + "/" + name));
+  }
   return base::RemoveTree(DropInDirectory(name));
 }
 

@@ -90,6 +90,9 @@ struct ContainerOptions {
   // Where drop-ins go: beside what SetUnitProperties() writes. It is one of the directories whose changes do not have
   // systemd look through all unit files anew (lookup_paths_mtime_exclude() of systemd).
   std::string drop_ins = "/run/systemd/system.control";
+  // Where portabled puts the units of attached images and their drop-ins, and where it makes links to the images.
+  std::string attached = "/run/systemd/system.attached";
+  std::string attached_images = "/run/portables";
 };
 
 // Thread-safe; calls block until systemd's job is done. Calls that change the same container are to be made one after

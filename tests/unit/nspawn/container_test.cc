@@ -48,8 +48,9 @@ class ContainerTest : public testing::Test {
 
   // As a new run of the daemon.
   void Restart() {
-    auto containers = Containers::Make(
-        bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init", directory_ + "/cgroup", directory_ + "/units"});
+    auto containers =
+        Containers::Make(bus_, {directory_ + "/containers", "/usr/lib/cri-nspawn/init", directory_ + "/cgroup",
+                                directory_ + "/units", directory_ + "/attached", directory_ + "/images"});
     ASSERT_TRUE(containers.ok());
     containers_ = *std::move(containers);
     containers_->OnExit([this](const std::string& name, const Exit& exit) {
@@ -142,6 +143,27 @@ TEST_F(ContainerTest, FailedCreationLeavesNothing) {
   EXPECT_THAT(status.error().message(), AllOf(HasSubstr("web"), HasSubstr("portabled is away")));
   EXPECT_THAT(*base::ListDirectory(directory_ + "/containers"), IsEmpty());
   EXPECT_EQ(containers_->Find("web").error().code(), Code::kNotFound);
+}
+
+TEST_F(ContainerTest, FailedCreationTakesWhatAKilledPortabledLeft) {
+  const std::string drop_ins = directory_ + "/attached/web.service.d";
+  EXPECT_CALL(bus_, AttachImage(_, _, _)).WillOnce([&](auto&&...) {
+    EXPECT_TRUE(base::MakeDirectories(drop_ins).ok());
+    EXPECT_TRUE(base::WriteFileAtomic(drop_ins + "/20-portable.conf", "[Service]\n").ok());
+    return base::Status(Error(Code::kUnavailable, "portabled is away"));
+  });
+  EXPECT_CALL(bus_, DetachImage(_)).WillOnce([](auto&&) { return base::Status(base::NotFound("not attached")); });
+  EXPECT_EQ(containers_->Create(Spec()).error().code(), Code::kUnavailable);
+  EXPECT_THAT(*base::ListDirectory(directory_ + "/attached"), IsEmpty());
+}
+
+TEST_F(ContainerTest, RemovalTakesTheLinkThatAKilledPortabledLeft) {
+  ASSERT_TRUE(containers_->Create(Spec()).ok());
+  ASSERT_TRUE(base::MakeDirectories(directory_ + "/images").ok());
+  ASSERT_EQ(::symlink((directory_ + "/containers/web").c_str(), (directory_ + "/images/web").c_str()), 0);
+  EXPECT_CALL(bus_, DetachImage(_)).WillOnce([](auto&&) { return base::Status(base::NotFound("not attached")); });
+  ASSERT_TRUE(containers_->Remove("web").ok());
+  EXPECT_THAT(*base::ListDirectory(directory_ + "/images"), IsEmpty());
 }
 
 TEST_F(ContainerTest, SecondCreationDoesNotDisturbTheFirst) {
