@@ -70,8 +70,7 @@ grpc::Status RuntimeService::CheckpointContainer(grpc::ServerContext* context, c
     runtime_.AddLogFields(*found);
     // The call's own deadline does not count once it has begun: breaking off would harm the container, and the archive
     // is there for the next one who looks.
-    const auto deadline =
-        in->timeout() > 0 ? Clock::now() + std::chrono::seconds(in->timeout()) : Clock::time_point::max();
+    const auto deadline = in->timeout() > 0 ? Clock::now() + TimeoutOf(in->timeout()) : Clock::time_point::max();
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());
     if (!record) return base::NotFound("container \"" + in->container_id() + "\" not found");

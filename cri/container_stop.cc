@@ -1,7 +1,5 @@
 // StopContainer and RemoveContainer.
 
-#include <algorithm>
-
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 
@@ -17,9 +15,7 @@ grpc::Status RuntimeService::StopContainer(grpc::ServerContext* context, const v
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(id, DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(id);
     if (!record || record->state() != ContainerRecord::RUNNING) return base::Ok();
-    // The kubelet counts the grace period in seconds; more than a day is a mistake of somebody else's arithmetic.
-    const auto grace = std::chrono::seconds(std::clamp<int64_t>(in->timeout(), 0, 24 * 3600));
-    return runtime_.StopContainer(*record, grace);
+    return runtime_.StopContainer(*record, TimeoutOf(in->timeout()));
   });
 }
 

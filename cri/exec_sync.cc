@@ -28,7 +28,7 @@ grpc::Status RuntimeService::ExecuteSync(const grpc::ServerContext& context, con
     if (in.cmd().empty()) return base::InvalidArgument("the command is empty");
     ASSIGN_OR_RETURN(nspawn::ExecRequest request, runtime_.ExecIn(in.container_id()));
     request.arguments.assign(in.cmd().begin(), in.cmd().end());
-    if (in.timeout() > 0) request.timeout = std::chrono::seconds(in.timeout());
+    request.timeout = TimeoutOf(in.timeout());
     // Nobody reads the answer after the client's deadline: the process must not outlive it either.
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(DeadlineOf(context) - std::chrono::steady_clock::now());

@@ -1,5 +1,6 @@
 #include "cri/rpc.h"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 
@@ -53,6 +54,11 @@ grpc::Status Answer(const grpc::ServerContext& context, RpcKind kind, std::strin
               {{"DURATION_USEC", duration}});
   }
   return ToGrpc(status);
+}
+
+std::chrono::seconds TimeoutOf(int64_t seconds) {
+  return std::clamp<std::chrono::seconds>(std::chrono::seconds(seconds), std::chrono::seconds(0),
+                                          std::chrono::hours(24 * 365));
 }
 
 std::chrono::steady_clock::time_point DeadlineOf(const grpc::ServerContextBase& context) {

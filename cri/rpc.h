@@ -5,6 +5,7 @@
 #include <grpcpp/support/status.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 
@@ -22,6 +23,10 @@ enum class RpcKind { kChange, kQuery };
 // that no layer should have let through into INTERNAL.
 grpc::Status Answer(const grpc::ServerContext& context, RpcKind kind, std::string_view rpc,
                     const std::function<base::Status()>& handler);
+
+// What a request says in seconds, but never negative and at most a year: more is a mistake of somebody's arithmetic,
+// and what is counted with it would overflow.
+std::chrono::seconds TimeoutOf(int64_t seconds);
 
 // When the client stops waiting; far in the future for a call without a deadline.
 std::chrono::steady_clock::time_point DeadlineOf(const grpc::ServerContextBase& context);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "fakes.h"
 
 namespace cri {
@@ -324,6 +326,20 @@ TEST_F(ContainerRpc, ExecNeedsARunningContainer) {
   request.clear_cmd();
   EXPECT_EQ(node_.service->ExecuteSync(context_, request, response, {}).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ContainerRpc, ATimeoutOfManyYearsIsOneOfAYear) {
+  const std::string id = Create();
+  ASSERT_TRUE(Start(id).ok());
+  v1::ExecSyncRequest request;
+  request.set_container_id(id);
+  request.add_cmd("true");
+  request.set_timeout(std::numeric_limits<int64_t>::max());
+  v1::ExecSyncResponse response;
+  ASSERT_TRUE(node_.service->ExecuteSync(context_, request, response, {}).ok());
+  EXPECT_EQ(node_.spawner.requests.front().timeout, std::chrono::hours(24 * 365));
+  ASSERT_TRUE(Stop(id, std::numeric_limits<int64_t>::max()).ok());
+  EXPECT_THAT(node_.containers.grace_periods, ElementsAre(std::chrono::hours(24 * 365)));
 }
 
 TEST_F(ContainerRpc, ReopeningTheLogNeedsARunningContainer) {
