@@ -104,8 +104,8 @@ image::Credentials CredentialsOf(const runtime::v1::AuthConfig& auth) {
   return credentials;
 }
 
-grpc::Status ImageStoreService::Pull(const grpc::ServerContext& context, const store_v1::PullRequest& in,
-                                     const WriteEvent& write, const std::stop_token& cancelled) {
+grpc::Status ImageStoreService::PullImage(const grpc::ServerContext& context, const store_v1::PullRequest& in,
+                                          const WriteEvent& write, const std::stop_token& cancelled) {
   return Answer(context, RpcKind::kChange, "ImageStore.Pull", [&]() -> base::Status {
     Gathering gathering;
     base::Result<std::string> id = base::Internal("the pull did not begin");
@@ -126,8 +126,8 @@ grpc::Status ImageStoreService::Pull(const grpc::ServerContext& context, const s
   });
 }
 
-grpc::Status ImageStoreService::Check(const grpc::ServerContext& context, const store_v1::CheckRequest& in,
-                                      const WriteLayer& write, const std::stop_token& cancelled) {
+grpc::Status ImageStoreService::CheckStore(const grpc::ServerContext& context, const store_v1::CheckRequest& in,
+                                           const WriteLayer& write, const std::stop_token& cancelled) {
   return Answer(context, RpcKind::kChange, "ImageStore.Check", [&] {
     const auto checked = [&](const image::CheckedLayer& layer) {
       store_v1::CheckedLayer out;
@@ -144,8 +144,8 @@ grpc::Status ImageStoreService::Check(const grpc::ServerContext& context, const 
   });
 }
 
-grpc::Status ImageStoreService::Import(const grpc::ServerContext& context, const store_v1::ImportRequest& in,
-                                       store_v1::ImportResponse& out, const std::stop_token& cancelled) {
+grpc::Status ImageStoreService::ImportImage(const grpc::ServerContext& context, const store_v1::ImportRequest& in,
+                                            store_v1::ImportResponse& out, const std::stop_token& cancelled) {
   return Answer(context, RpcKind::kChange, "ImageStore.Import", [&]() -> base::Status {
     RETURN_IF_ERROR(CheckPath(in.path()));
     ASSIGN_OR_RETURN(const auto imported, images_.Import(in.path(), cancelled));
@@ -158,8 +158,8 @@ grpc::Status ImageStoreService::Import(const grpc::ServerContext& context, const
   });
 }
 
-grpc::Status ImageStoreService::Export(const grpc::ServerContext& context, const store_v1::ExportRequest& in,
-                                       store_v1::ExportResponse& out, const std::stop_token& cancelled) {
+grpc::Status ImageStoreService::ExportImage(const grpc::ServerContext& context, const store_v1::ExportRequest& in,
+                                            store_v1::ExportResponse& out, const std::stop_token& cancelled) {
   return Answer(context, RpcKind::kChange, "ImageStore.Export", [&]() -> base::Status {
     RETURN_IF_ERROR(CheckPath(in.directory()));
     ASSIGN_OR_RETURN(const auto exported, images_.Export(in.reference(), in.directory(), cancelled));

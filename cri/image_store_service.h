@@ -22,16 +22,16 @@ class ImageStoreService final : public store_v1::ImageStore::AsyncService {
 
   // These send messages of the stream by `write`, which is false when the client is gone.
   using WriteEvent = std::function<bool(const store_v1::PullEvent&)>;
-  grpc::Status Pull(const grpc::ServerContext& context, const store_v1::PullRequest& in, const WriteEvent& write,
-                    const std::stop_token& cancelled);
+  grpc::Status PullImage(const grpc::ServerContext& context, const store_v1::PullRequest& in, const WriteEvent& write,
+                         const std::stop_token& cancelled);
   using WriteLayer = std::function<bool(const store_v1::CheckedLayer&)>;
-  grpc::Status Check(const grpc::ServerContext& context, const store_v1::CheckRequest& in, const WriteLayer& write,
-                     const std::stop_token& cancelled);
+  grpc::Status CheckStore(const grpc::ServerContext& context, const store_v1::CheckRequest& in, const WriteLayer& write,
+                          const std::stop_token& cancelled);
 
-  grpc::Status Import(const grpc::ServerContext& context, const store_v1::ImportRequest& in,
-                      store_v1::ImportResponse& out, const std::stop_token& cancelled);
-  grpc::Status Export(const grpc::ServerContext& context, const store_v1::ExportRequest& in,
-                      store_v1::ExportResponse& out, const std::stop_token& cancelled);
+  grpc::Status ImportImage(const grpc::ServerContext& context, const store_v1::ImportRequest& in,
+                           store_v1::ImportResponse& out, const std::stop_token& cancelled);
+  grpc::Status ExportImage(const grpc::ServerContext& context, const store_v1::ExportRequest& in,
+                           store_v1::ExportResponse& out, const std::stop_token& cancelled);
 
  private:
   image::Store& images_;

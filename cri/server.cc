@@ -150,19 +150,19 @@ base::Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options
   calls->Serve(store, &ImageStoreService::RequestPull,
                [&store](const grpc::ServerContext& context, const store_v1::PullRequest& in,
                         const CancellableCalls::Write<store_v1::PullEvent>& write,
-                        const std::stop_token& cancelled) { return store.Pull(context, in, write, cancelled); });
+                        const std::stop_token& cancelled) { return store.PullImage(context, in, write, cancelled); });
   calls->Serve(store, &ImageStoreService::RequestCheck,
                [&store](const grpc::ServerContext& context, const store_v1::CheckRequest& in,
                         const CancellableCalls::Write<store_v1::CheckedLayer>& write,
-                        const std::stop_token& cancelled) { return store.Check(context, in, write, cancelled); });
+                        const std::stop_token& cancelled) { return store.CheckStore(context, in, write, cancelled); });
   calls->Serve(
       store, &ImageStoreService::RequestImport,
       [&store](const grpc::ServerContext& context, const store_v1::ImportRequest& in, store_v1::ImportResponse& out,
-               const std::stop_token& cancelled) { return store.Import(context, in, out, cancelled); });
+               const std::stop_token& cancelled) { return store.ImportImage(context, in, out, cancelled); });
   calls->Serve(
       store, &ImageStoreService::RequestExport,
       [&store](const grpc::ServerContext& context, const store_v1::ExportRequest& in, store_v1::ExportResponse& out,
-               const std::stop_token& cancelled) { return store.Export(context, in, out, cancelled); });
+               const std::stop_token& cancelled) { return store.ExportImage(context, in, out, cancelled); });
   calls->Run();
   ASSIGN_OR_RETURN(base::UniqueFd listener, Listen(options));
   base::UniqueFd stopping(::eventfd(0, EFD_CLOEXEC));

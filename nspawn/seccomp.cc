@@ -130,6 +130,11 @@ uint32_t GreatestCall(uint32_t architecture) {
   return 0;
 }
 
+// libseccomp's own macros are C, not C++.
+constexpr scmp_arg_cmp FirstArgument(scmp_compare comparison, uint64_t datum) {
+  return {0, comparison, datum, 0};
+}
+
 Status AddRules(SeccompFilter& filter, uint64_t capabilities) {
   for (const char* name : kAlways) RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, name));
   for (const CapabilityCalls& calls : CallsOfCapabilities()) {
@@ -137,12 +142,12 @@ Status AddRules(SeccompFilter& filter, uint64_t capabilities) {
     for (const char* name : calls.names) RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, name));
   }
   for (const uint64_t personality : kPersonalities) {
-    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "personality", {SCMP_A0_64(SCMP_CMP_EQ, personality)}));
+    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "personality", {FirstArgument(SCMP_CMP_EQ, personality)}));
   }
   // A virtual machine's socket family is not bounded by network namespaces.
-  RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "socket", {SCMP_A0_64(SCMP_CMP_NE, AF_VSOCK)}));
+  RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "socket", {FirstArgument(SCMP_CMP_NE, AF_VSOCK)}));
   if ((capabilities >> CAP_SYS_ADMIN & 1) == 0) {
-    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "clone", {SCMP_A0_64(SCMP_CMP_MASKED_EQ, kNamespaceFlags, 0)}));
+    RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ALLOW, "clone", {FirstArgument(SCMP_CMP_MASKED_EQ, kNamespaceFlags)}));
     // Its flags lie in memory that a filter cannot read; with ENOSYS the C library takes clone instead.
     RETURN_IF_ERROR(filter.AddRule(SCMP_ACT_ERRNO(ENOSYS), "clone3"));
   }
