@@ -19,6 +19,7 @@
 #include "base/trace.h"
 #include "nspawn/bundle.h"
 #include "nspawn/bus.h"
+#include "nspawn/cgroup_file.h"
 #include "nspawn/oom_kills.h"
 #include "nspawn/oom_score.h"
 #include "nspawn/resources.h"
@@ -48,16 +49,6 @@ std::string CgroupOfSlice(const std::string& slice) {
     path += "/" + slice.substr(0, dash) + ".slice";
   }
   return path + "/" + slice;
-}
-
-Status WriteCgroupFile(const std::string& directory, const std::string& file, const std::string& value) {
-  const std::string path = directory + "/" + file;
-  const base::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd) return base::ErrnoError("opening " + path);
-  if (write(fd.get(), value.data(), value.size()) < 0) {
-    return base::ErrnoError("writing \"" + base::Printable(value, 64) + "\" to " + path);
-  }
-  return {};
 }
 
 // What there is of a container in memory. Filled from disk and systemd once, then kept right by signals.

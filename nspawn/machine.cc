@@ -19,6 +19,7 @@
 #include "base/trace.h"
 #include "nspawn/bus.h"
 #include "nspawn/hostname.h"
+#include "nspawn/machine_cgroups.h"
 #include "nspawn/oom_score.h"
 #include "nspawn/pause_root.h"
 #include "nspawn/service_failure.h"
@@ -266,6 +267,7 @@ class SystemdMachines : public Machines {
       : bus_(bus),
         options_(std::move(options)),
         records_(std::make_shared<Records>()),
+        cgroups_(options_.cgroup_root),
         may_lower_oom_score_(MayLowerOomScore()) {}
 
   Result<Machine> Start(const MachineSpec& spec) override;
@@ -282,6 +284,7 @@ class SystemdMachines : public Machines {
   Bus& bus_;
   const MachineOptions options_;
   const std::shared_ptr<Records> records_;
+  MachineCgroups cgroups_;
   const bool may_lower_oom_score_;
 };
 
@@ -315,6 +318,7 @@ Result<Machine> SystemdMachines::Describe(const std::string& name, pid_t supervi
     *inode = info.st_ino;
   }
   ASSIGN_OR_RETURN(machine.cgroup, bus_.GetControlGroup(UnitName(name)));
+  cgroups_.MergeSoon(machine.cgroup);
   return machine;
 }
 
