@@ -1,9 +1,11 @@
 // The control groups that systemd-nspawn makes below its unit's.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 
