@@ -54,7 +54,7 @@ test_a_container_that_forks_without_end_comes_to_its_limit() {
   grep -qw pids /sys/fs/cgroup/cgroup.controllers || skip 'this kernel gives the node no pids controller'
   pod_id=$(pod bomb)
   id=$(started bomb "$pod_id" main '.linux.resources.unified = {"pids.max": "50"} | .command = ["sh", "-c",
-    "while :; do sh -c \"sleep 1000 & sleep 1000\" & done 2>/dev/null"]')
+    "while :; do sleep 1000 & done & exec sleep 1000"]')
   cgroup=/sys/fs/cgroup$(systemctl show -P ControlGroup "$(service_of "$id").service")
   eventually 30 eval "((\$(sed -n 's/^max //p' $cgroup/pids.events) > 0))"
   (($(<"$cgroup/pids.current") <= 50))
