@@ -17,9 +17,10 @@ Status MergeMachineCgroups(const std::string& path) {
   for (const char* name : {"/payload", "/supervisor"}) {
     const std::string child = path + name;
     const auto processes = base::ReadFile(child + "/cgroup.procs", 4096);
-    if (!processes.ok()) continue;
-    for (const std::string_view process : base::Split(*processes, '\n')) {
-      if (!process.empty()) RETURN_IF_ERROR(WriteCgroupFile(path, "cgroup.procs", std::string(process)));
+    if (processes.ok()) {
+      for (const std::string_view process : base::Split(*processes, '\n')) {
+        if (!process.empty()) RETURN_IF_ERROR(WriteCgroupFile(path, "cgroup.procs", std::string(process)));
+      }
     }
     if (::rmdir(child.c_str()) != 0 && errno != ENOENT) return base::ErrnoError("remove " + child);
   }

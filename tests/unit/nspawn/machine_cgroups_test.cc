@@ -39,6 +39,7 @@ TEST_F(MachineCgroupsTest, EmptyOnesGo) {
   MakeGroup(unit_, "");
   ASSERT_TRUE(base::MakeDirectories(unit_ + "/supervisor").ok());
   EXPECT_TRUE(MergeMachineCgroups(unit_).ok());
+  EXPECT_EQ(::access((unit_ + "/supervisor").c_str(), F_OK), -1);
   EXPECT_TRUE(MergeMachineCgroups(directory_.path() + "/there-is-none").ok());
 }
 
