@@ -24,8 +24,14 @@ int ReleaseSegments(dl_phdr_info* object, size_t /*size*/, void* /*data*/) {
 
 }  // namespace
 
-void ReleaseMemory() {
+void ReleaseFreedMemory() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   ::malloc_trim(0);
+#endif
+}
+
+void ReleaseMemory() {
+  ReleaseFreedMemory();
   ::dl_iterate_phdr(ReleaseSegments, nullptr);
 }
 

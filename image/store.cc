@@ -1,7 +1,6 @@
 #include "image/store.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "image/archive.h"
 #include "image/catalog.h"
@@ -256,7 +256,7 @@ base::Result<std::string> DiskStore::Pull(const std::string& reference, const Cr
       parsed.ToString(), credentials,
       [&](const std::stop_token& stop) { return PullFrom(parsed, credentials, stop, observer); }, cancelled);
   // The buffers of a pull would otherwise stay with the allocator of an idle daemon.
-  ::malloc_trim(0);
+  base::ReleaseFreedMemory();
   if (id.ok()) return id;
   // Whatever failed, the caller's own stop is the reason.
   Error error = std::move(id).error();

@@ -133,7 +133,8 @@ class PlainReader : public Decompressor {
       ASSIGN_OR_RETURN(rest_, input_.Next());
     }
     const size_t bytes = std::min(rest_.size(), room.size());
-    std::memcpy(room.data(), rest_.data(), bytes);
+    // At the end there is no memory to copy from.
+    if (bytes > 0) std::memcpy(room.data(), rest_.data(), bytes);
     rest_.remove_prefix(bytes);
     return bytes;
   }

@@ -318,7 +318,6 @@ Result<Machine> SystemdMachines::Describe(const std::string& name, pid_t supervi
     *inode = info.st_ino;
   }
   ASSIGN_OR_RETURN(machine.cgroup, bus_.GetControlGroup(UnitName(name)));
-  cgroups_.MergeSoon(machine.cgroup);
   return machine;
 }
 
@@ -339,6 +338,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
   ASSIGN_OR_RETURN(Machine machine, Describe(spec.name, state.main_pid));
   RETURN_IF_ERROR(bus_.RegisterMachine(spec.name, UuidBytes(uuid), machine.leader, options_.root));
   if (!records_->SetRunning(spec.name, machine)) return Error(Code::kAborted, "it ended at once");
+  cgroups_.MergeSoon(machine.cgroup);
   return machine;
 }
 
@@ -393,7 +393,13 @@ Result<Machine> SystemdMachines::Find(const std::string& name) {
     return Describe(name, state.main_pid);
   }();
   if (inserted && machine.ok() && !records_->SetRunning(name, *machine)) machine = base::NotFound("it has ended");
-  if (inserted && !machine.ok()) Forget(name);
+  if (inserted) {
+    if (machine.ok()) {
+      cgroups_.MergeSoon(machine->cgroup);
+    } else {
+      Forget(name);
+    }
+  }
   return std::move(machine).Wrap(doing);
 }
 

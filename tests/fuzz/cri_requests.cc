@@ -135,7 +135,8 @@ class Node {
     const std::string pod = RunPod(source);
     std::string container;
     for (int calls = 0; !pod.empty() && calls < 12 && !source.IsEmpty(); ++calls) Call(pod, container, source);
-    List(source);
+    Any(&RuntimeService::ListPodSandbox, {}, source);
+    Any(&RuntimeService::ListContainers, {}, source);
     v1::RemovePodSandboxRequest remove;
     v1::RemovePodSandboxResponse removed;
     for (const auto& sandbox : node_.runtime->sandboxes.All()) {
@@ -293,7 +294,6 @@ class Node {
       const std::string_view key = line.substr(0, line.find('='));
       Require(key.size() < line.size(), "a line sets something");
       if (section == "[X-Kubernetes]") continue;
-      if (keys.count(key) == 0) std::fprintf(stderr, "%s\n", std::string(line).c_str());
       Require(keys.count(key) == 1, "a setting is one of ours");
       if (key == "ExecStart") ++commands;
     }
@@ -329,33 +329,26 @@ class Node {
       case 13:
         return Any(&RuntimeService::StopPodSandbox, pod, source);
       case 14:
-        return UpdateContainer(container, source);
+        Any(&RuntimeService::UpdateContainerResources, container, source);
+        for (const nspawn::Resources& resources : node_.containers.updates) (void)nspawn::MapResources(resources);
+        return;
       default:
         CreateContainer(pod, container, source);
     }
   }
 
-  // A call about the container or pod of that id, whatever else it says.
+  // A call about the container or pod of that id, if it is about one, whatever else it says.
   template <typename Request, typename Response>
   void Any(Rpc<Request, Response> rpc, const std::string& id, Source& source) {
     Request request;
     fuzz::Fill(request, source, Words());
     if constexpr (requires { request.set_container_id(id); }) {
       request.set_container_id(id);
-    } else {
+    } else if constexpr (requires { request.set_pod_sandbox_id(id); }) {
       request.set_pod_sandbox_id(id);
     }
     Response response;
     (void)Serve(rpc, request, response);
-  }
-
-  void UpdateContainer(const std::string& container, Source& source) {
-    v1::UpdateContainerResourcesRequest request;
-    fuzz::Fill(request, source, Words());
-    request.set_container_id(container);
-    v1::UpdateContainerResourcesResponse response;
-    (void)Serve(&RuntimeService::UpdateContainerResources, request, response);
-    for (const nspawn::Resources& resources : node_.containers.updates) (void)nspawn::MapResources(resources);
   }
 
   void ExecSync(const std::string& container, Source& source) {
@@ -365,17 +358,6 @@ class Node {
     v1::ExecSyncResponse response;
     const grpc::ServerContext context;
     (void)Judge(node_.service->ExecuteSync(context, request, response, {}));
-  }
-
-  void List(Source& source) {
-    v1::ListPodSandboxRequest pods;
-    fuzz::Fill(pods, source, Words());
-    v1::ListPodSandboxResponse listed_pods;
-    (void)Serve(&RuntimeService::ListPodSandbox, pods, listed_pods);
-    v1::ListContainersRequest containers;
-    fuzz::Fill(containers, source, Words());
-    v1::ListContainersResponse listed_containers;
-    (void)Serve(&RuntimeService::ListContainers, containers, listed_containers);
   }
 
   FakeNode node_;
