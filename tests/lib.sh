@@ -143,7 +143,7 @@ install_daemon() {
 Environment=ASAN_OPTIONS=log_path=/var/log/cri-nspawn-sanitizer UBSAN_OPTIONS=print_stacktrace=1:log_path=/var/log/cri-nspawn-sanitizer
 Environment=TSAN_OPTIONS=ignore_noninstrumented_modules=1:log_path=/var/log/cri-nspawn-sanitizer
 END
-    install_debs "$node" libasan8 libubsan1 libtsan2
+    install_debs "$node" libatomic1 libasan8 libubsan1 libtsan2
   else
     DESTDIR=$stage cmake --install "$build" --strip >/dev/null
   fi

@@ -13,7 +13,6 @@ namespace bench {
 namespace {
 
 constexpr int kFewPods = 10;
-constexpr int kScalePods = 200;
 constexpr std::chrono::seconds kSettle(2);
 // Processes by which pods are kept, beside those of the daemons named below.
 constexpr const char* kDaemons[] = {"cri-nspawnd", "containerd"};
@@ -127,21 +126,14 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     manager[target.name] = {cpu, mounts};
     return base::Ok();
   };
-  const int most = suites.scale ? std::max(kScalePods, run.pods) : run.pods;
   const auto grow = [&](int count) {
     // In turn, so that what else the machine does meets all alike.
     return InTurn(targets, count, 0, [&](const Target& target, int) -> base::Status {
       const int number = static_cast<int>(pods[target.name].size());
       // From one start's begin to the next one's: PID 1 is not done when the call is answered.
       if (suites.mounts) RETURN_IF_ERROR(record_manager(target));
-      Timings timings;
-      ASSIGN_OR_RETURN(Pod pod, StartPod(target, "crowd-" + std::to_string(number), options, &timings));
+      ASSIGN_OR_RETURN(Pod pod, StartPod(target, "crowd-" + std::to_string(number), options, nullptr));
       pods[target.name].push_back(std::move(pod));
-      if (suites.scale) {
-        double sum = 0;
-        for (const auto& [call, seconds] : timings) sum += seconds;
-        run.samples.Add({"scale", target.name, "start", number, {{"seconds", sum}}});
-      }
       return base::Ok();
     });
   };
@@ -150,9 +142,7 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     RETURN_IF_ERROR(grow(kFewPods));
     for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, kFewPods));
   }
-  if (suites.memory || suites.list || suites.idle || suites.mounts) {
-    RETURN_IF_ERROR(grow(run.pods - static_cast<int>(pods[targets[0].name].size())));
-  }
+  RETURN_IF_ERROR(grow(run.pods - static_cast<int>(pods[targets[0].name].size())));
   if (suites.memory) {
     for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, run.pods));
   }
@@ -174,7 +164,6 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     });
     RETURN_IF_ERROR(measured);
   }
-  if (suites.scale) RETURN_IF_ERROR(grow(most - static_cast<int>(pods[targets[0].name].size())));
   for (const Target& target : targets) {
     for (const Pod& pod : pods[target.name]) RETURN_IF_ERROR(StopPod(target, pod, nullptr));
   }

@@ -6,10 +6,10 @@
 namespace bench {
 
 struct CrowdSuites {
-  bool memory = false, list = false, idle = false, mounts = false, scale = false;
+  bool memory = false, list = false, idle = false, mounts = false;
 };
 
-// `memory`, `list`, `idle`, `mounts` and `scale`, on the same pods. One runtime of each node: two would be counted
+// `memory`, `list`, `idle` and `mounts`, on the same pods. One runtime of each node: two would be counted
 // together.
 base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites);
 

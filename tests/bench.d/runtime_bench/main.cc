@@ -9,6 +9,7 @@
 #include "crowd.h"
 #include "cycles.h"
 #include "output.h"
+#include "scale.h"
 #include "suites.h"
 
 namespace bench {
@@ -50,9 +51,10 @@ base::Status Measure(const Run& run, const std::vector<std::string>& suites, con
   if (asked("burst")) RETURN_IF_ERROR(MeasureBurst(run));
   if (asked("logs")) RETURN_IF_ERROR(MeasureLogs(run));
   RETURN_IF_ERROR(run.samples.Write(output));
-  const CrowdSuites crowd{asked("memory"), asked("list"), asked("idle"), asked("mounts"), asked("scale")};
-  if (crowd.memory || crowd.list || crowd.idle || crowd.mounts || crowd.scale)
-    RETURN_IF_ERROR(MeasureCrowd(run, crowd));
+  const CrowdSuites crowd{asked("memory"), asked("list"), asked("idle"), asked("mounts")};
+  if (crowd.memory || crowd.list || crowd.idle || crowd.mounts) RETURN_IF_ERROR(MeasureCrowd(run, crowd));
+  RETURN_IF_ERROR(run.samples.Write(output));
+  if (asked("scale")) RETURN_IF_ERROR(MeasureScale(run));
   return run.samples.Write(output);
 }
 
