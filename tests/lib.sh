@@ -135,13 +135,12 @@ install_daemon() {
   stage=$(mktemp -d)
   chmod 755 "$stage"  # it becomes the mode of the node's /
   if [[ ${2-} == *san ]]; then
-    # Reports name lines of the sources. What is not built so, gRPC above all, hides from the thread sanitizer how threads
-    # wait for each other there.
+    # Reports name lines of the sources.
     DESTDIR=$stage cmake --install "$build" >/dev/null
     install -D -m 644 /dev/stdin "$stage/etc/systemd/system/cri-nspawn.service.d/sanitizers.conf" <<'END'
 [Service]
 Environment=ASAN_OPTIONS=log_path=/var/log/cri-nspawn-sanitizer UBSAN_OPTIONS=print_stacktrace=1:log_path=/var/log/cri-nspawn-sanitizer
-Environment=TSAN_OPTIONS=ignore_noninstrumented_modules=1:log_path=/var/log/cri-nspawn-sanitizer
+Environment=TSAN_OPTIONS=log_path=/var/log/cri-nspawn-sanitizer
 END
     install_debs "$node" libatomic1 libasan8 libubsan1 libtsan2
   else
