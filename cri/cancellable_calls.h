@@ -23,8 +23,10 @@ namespace cri {
 
 class CancellableCalls {
  public:
-  // The completion queue belongs to the server that `builder` will build.
-  explicit CancellableCalls(grpc::ServerBuilder& builder) : queue_(builder.AddCompletionQueue()) {}
+  // The completion queue belongs to the server that `builder` will build. gRPC is told that it is seldom waited for:
+  // the threads of all other calls would otherwise leave the reading of requests to this one's thread, and each call
+  // would wait for one thread to wake another.
+  explicit CancellableCalls(grpc::ServerBuilder& builder) : queue_(builder.AddCompletionQueue(false)) {}
   CancellableCalls(const CancellableCalls&) = delete;
   CancellableCalls& operator=(const CancellableCalls&) = delete;
   ~CancellableCalls() { Shutdown(); }
