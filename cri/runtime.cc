@@ -26,10 +26,16 @@ Runtime::Runtime(const Config& config_in, const Parts& parts_in)
       containers(config.state_directory + "/containers", "container") {
   containers.Observe([this](const auto* before, const auto* after) { HandleContainerChange(before, after); });
   sandboxes.Observe([this](const auto* before, const auto* after) { HandleSandboxChange(before, after); });
-  parts.containers.OnExit([this](const std::string& name, const nspawn::Exit& exit) {
-    worker_.Post([this, name, exit] { HandleExit(name, exit); });
+  // The bus goes on after this is gone; what it tells then is found by the next start.
+  parts.containers.OnExit([this, worker = worker_](const std::string& name, const nspawn::Exit& exit) {
+    worker->Post([this, name, exit] { HandleExit(name, exit); });
   });
-  parts.machines.OnEnd([this](const std::string& name) { worker_.Post([this, name] { HandleMachineEnd(name); }); });
+  parts.machines.OnEnd(
+      [this, worker = worker_](const std::string& name) { worker->Post([this, name] { HandleMachineEnd(name); }); });
+}
+
+Runtime::~Runtime() {
+  worker_->End();
 }
 
 std::vector<RecordTable<ContainerRecord>::Snapshot> Runtime::ContainersOf(const std::string& sandbox_id) const {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -52,6 +53,9 @@ class Runtime {
   using Deadline = std::chrono::steady_clock::time_point;
 
   Runtime(const Config& config, const Parts& parts);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  ~Runtime();
 
   // Brings records, units, machines, networks and images into agreement after a start: finishes removals, undoes what
   // was never acknowledged, takes running containers over. To be called once, before the first RPC.
@@ -124,8 +128,8 @@ class Runtime {
   std::mutex taking_over_;                       // held until Reconcile() has looked at every container
   std::atomic<unsigned> removed_sandboxes_ = 0;  // since the start
   // Last: their threads use all of the above.
-  Worker worker_;
-  Worker network_worker_;  // for CNI plugins that nobody waits for
+  const std::shared_ptr<Worker> worker_ = std::make_shared<Worker>();  // of what the bus tells
+  Worker network_worker_;                                              // for CNI plugins that nobody waits for
 };
 
 // Writes whom a container that has been started runs as into its record.

@@ -12,24 +12,28 @@ namespace cri {
 class Worker {
  public:
   Worker() : thread_([this] { Run(); }) {}
-  // Runs what is queued, then ends.
-  ~Worker() {
+  ~Worker() { End(); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // After End() the task is dropped.
+  void Post(std::function<void()> task) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (ending_) return;
+      tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+  }
+
+  // Runs what is queued, and nothing any more once it returns.
+  void End() {
     {
       const std::lock_guard lock(mutex_);
       ending_ = true;
     }
     changed_.notify_one();
-    thread_.join();
-  }
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-
-  void Post(std::function<void()> task) {
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    changed_.notify_one();
+    if (thread_.joinable()) thread_.join();
   }
 
  private:

@@ -45,9 +45,10 @@ test_no_descriptor_of_the_host_reaches_a_container() {
   lacks "$(cat "$scratch"/logs/leaks/cwd*.log 2>/dev/null)" 'cri-nspawn$'
 }
 
-# exchange PATH OTHER swaps two names as fast as it can, until it is ended.
+# exchange PATH OTHER swaps two names as fast as it can, until it is ended. It takes the place of its shell, so that the one
+# process is all that there is to end.
 exchange() {
-  python3 -c '
+  exec python3 -c '
 import ctypes, sys
 libc = ctypes.CDLL(None)
 a, b = (name.encode() for name in sys.argv[1:])

@@ -207,5 +207,18 @@ TEST_F(ReconcileTest, WhatNoRecordKnowsIsRemoved) {
   EXPECT_FALSE(std::filesystem::exists(node_.config.runtime_directory + "/sandboxes/stray"));
 }
 
+// The bus is told of ends by a thread of its own, which goes on while a daemon stops.
+TEST_F(ReconcileTest, AnEndThatIsToldToADaemonThatIsGoneIsForItsSuccessor) {
+  Start();
+  const auto told = node_.containers.on_exit;
+  node_.service.reset();
+  node_.runtime.reset();
+  node_.containers.End(unit_, 3);
+  told(unit_, node_.containers.units[unit_].exit);
+  Restart();
+  EXPECT_EQ(Status().state(), v1::CONTAINER_EXITED);
+  EXPECT_EQ(Status().exit_code(), 3);
+}
+
 }  // namespace
 }  // namespace cri
