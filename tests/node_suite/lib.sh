@@ -40,9 +40,12 @@ refused() {
 # unchanged BEFORE: the node's traces are as they were.
 unchanged() { diff <(sort <<<"$1") <(traces | sort) || fail 'what is on the node has changed'; }
 
+# How much longer than the release build this one may take for what is waited for.
+time_factor=${TIME_FACTOR:-1}
+
 # eventually SECONDS COMMAND…: the command succeeds within that time.
 eventually() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + $1 * time_factor))
   shift
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || fail "even after a while this fails: $*"

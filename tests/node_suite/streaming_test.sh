@@ -83,9 +83,9 @@ test_a_gibibyte_through_exec_arrives_as_it_was_sent() {
   id=$(started bulk "$(pod bulk)" main)
   expected=$(bytes_of_a_gibibyte | sha256sum)
   for transport in "${transports[@]}"; do
-    equals "$expected" "$(bytes_of_a_gibibyte | timeout 120 crictl exec -i --transport "$transport" "$id" sha256sum)"
+    equals "$expected" "$(bytes_of_a_gibibyte | timeout $((120 * time_factor)) crictl exec -i --transport "$transport" "$id" sha256sum)"
     equals "$expected" \
-      "$(bytes_of_a_gibibyte | timeout 120 crictl exec -i --transport "$transport" "$id" cat | sha256sum)"
+      "$(bytes_of_a_gibibyte | timeout $((120 * time_factor)) crictl exec -i --transport "$transport" "$id" cat | sha256sum)"
   done
 }
 # No two blocks of it are alike, and it costs next to nothing to make.
