@@ -275,6 +275,7 @@ void Client::ChooseForContainer(PodModel& pod, ContainerModel& container) {
       if (!answer.ok() && pod.lost) {
         container.state = ContainerModel::State::kStarted;
         container.stop_asked = true;
+        container.start_unsure = true;
         return grpc::Status::OK;
       }
       return answer.status;

@@ -58,7 +58,7 @@ base::Status CheckLog(const ContainerModel& container, bool ended) {
   }
   if (auto last = CheckFile(container.log, next); !last.ok()) {
     // Before its start there is none, and between a renaming and the reopening neither.
-    if (last.error().code() != base::Code::kNotFound || ended) return last;
+    if (last.error().code() != base::Code::kNotFound || (ended && !container.start_unsure)) return last;
   }
   if (!ended) return base::Ok();
   uint64_t written = 0;

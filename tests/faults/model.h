@@ -32,8 +32,9 @@ struct ContainerModel {
   std::string log;     // path of the log file
   int lines = 0;
   int exit_code = 0;
-  int rotations = 0;        // logs that were renamed: <log>.1, <log>.2, …
-  bool stop_asked = false;  // it may have been killed
+  int rotations = 0;          // logs that were renamed: <log>.1, <log>.2, …
+  bool stop_asked = false;    // it may have been killed
+  bool start_unsure = false;  // its start failed with its pod: it may have run or not
   bool removal_asked = false;
 };
 
