@@ -76,13 +76,14 @@ test_a_container_that_an_operator_restarts_has_ended() {
   unchanged "$before"
 }
 
-# on_small_disk DIRECTORY MEGABYTES COMMAND…: with a file system of its own in the place of a directory of the daemon.
+# on_small_disk DIRECTORY LIMITS COMMAND…: with a file system of its own in the place of a directory of the daemon; the limits
+# are tmpfs(5)'s.
 on_small_disk() {
-  local directory=$1 megabytes=$2 status=0
+  local directory=$1 limits=$2 status=0
   shift 2
   systemctl stop cri-nspawn.service
   mkdir -p "$directory"
-  mount -t tmpfs -o "size=${megabytes}M,mode=755" small "$directory"
+  mount -t tmpfs -o "$limits,mode=755" small "$directory"
   systemctl start cri-nspawn.service
   eventually 20 daemon_answers
   "$@" || status=$?
@@ -95,30 +96,40 @@ on_small_disk() {
 }
 
 fill() { ! dd if=/dev/zero of="$1/filling" bs=4k 2>/dev/null; }
+fill_inodes() {
+  local number=0
+  while { : >"$1/filling.$number"; } 2>/dev/null; do number=$((number + 1)); done
+}
+
+# records_full FILL: pods while FILL has taken what there is for records.
+records_full() {
+  local before pod_id id
+  before=$(traces)
+  pod_id=$(pod full)
+  id=$(started full "$pod_id" main)
+  "$1" /var/lib/cri-nspawn/sandboxes
+  refused 'No space left on device' pod more
+  refused 'No space left on device' created full "$pod_id" more
+  # Nothing of it is left, and what runs goes on.
+  equals "$pod_id" "$(crictl pods -q --no-trunc)"
+  equals "$id" "$(crictl ps -a -q --no-trunc)"
+  inside "$id" true
+  crictl stop --timeout 0 "$id"
+  equals 137 "$(status "$id" .exitCode)"
+  crictl rm "$id"
+  crictl stopp "$pod_id"
+  crictl rmp "$pod_id"
+  unchanged "$before"
+  rm /var/lib/cri-nspawn/sandboxes/filling*
+  inside "$(started again "$(pod again)" main)" true
+}
 
 test_a_full_disk_for_records_refuses_pods_and_lets_go_of_them() {
-  records_full() {
-    local before pod_id id
-    before=$(traces)
-    pod_id=$(pod full)
-    id=$(started full "$pod_id" main)
-    fill /var/lib/cri-nspawn/sandboxes
-    refused 'No space left on device' pod more
-    refused 'No space left on device' created full "$pod_id" more
-    # Nothing of it is left, and what runs goes on.
-    equals "$pod_id" "$(crictl pods -q --no-trunc)"
-    equals "$id" "$(crictl ps -a -q --no-trunc)"
-    inside "$id" true
-    crictl stop --timeout 0 "$id"
-    equals 137 "$(status "$id" .exitCode)"
-    crictl rm "$id"
-    crictl stopp "$pod_id"
-    crictl rmp "$pod_id"
-    unchanged "$before"
-    rm /var/lib/cri-nspawn/sandboxes/filling
-    inside "$(started again "$(pod again)" main)" true
-  }
-  on_small_disk /var/lib/cri-nspawn/sandboxes 4 records_full
+  on_small_disk /var/lib/cri-nspawn/sandboxes size=4M records_full fill
+}
+
+test_inodes_that_run_out_for_records_refuse_pods_and_let_go_of_them() {
+  on_small_disk /var/lib/cri-nspawn/sandboxes size=4M,nr_inodes=60 records_full fill_inodes
 }
 
 test_a_full_disk_for_logs_stops_no_container() {
