@@ -162,9 +162,9 @@ test_a_gibibyte_through_a_forwarded_port_arrives_as_it_was_sent() {
   for transport in "${transports[@]}"; do
     forwarded "$transport" "$pod_id" :7001 :7002
     equals "$expected" "$(bytes_of_a_gibibyte |
-      timeout 120 python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[0]}" client)" 'what was sent'
+      timeout $((120 * time_factor)) python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[0]}" client)" 'what was sent'
     equals "$expected" "$(bytes_of_a_gibibyte |
-      timeout 120 python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[1]}" client |
+      timeout $((120 * time_factor)) python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[1]}" client |
       sha256sum | cut -d' ' -f1)" 'what came back'
     kill "$forwarder"
     wait "$forwarder" || true
