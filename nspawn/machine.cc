@@ -324,6 +324,7 @@ Result<Machine> SystemdMachines::Describe(const std::string& name, pid_t supervi
 void SystemdMachines::Forget(const std::string& name) {
   bus_.Unwatch(UnitName(name));
   records_->Erase(name);
+  cgroups_.Forget(name);
 }
 
 Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
@@ -338,7 +339,7 @@ Result<Machine> SystemdMachines::Run(const MachineSpec& spec) {
   ASSIGN_OR_RETURN(Machine machine, Describe(spec.name, state.main_pid));
   RETURN_IF_ERROR(bus_.RegisterMachine(spec.name, UuidBytes(uuid), machine.leader, options_.root));
   if (!records_->SetRunning(spec.name, machine)) return Error(Code::kAborted, "it ended at once");
-  cgroups_.MergeSoon(machine.cgroup);
+  cgroups_.MergeSoon(spec.name, machine.cgroup);
   return machine;
 }
 
@@ -395,7 +396,7 @@ Result<Machine> SystemdMachines::Find(const std::string& name) {
   if (inserted && machine.ok() && !records_->SetRunning(name, *machine)) machine = base::NotFound("it has ended");
   if (inserted) {
     if (machine.ok()) {
-      cgroups_.MergeSoon(machine->cgroup);
+      cgroups_.MergeSoon(name, machine->cgroup);
     } else {
       Forget(name);
     }

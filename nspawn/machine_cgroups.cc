@@ -30,27 +30,33 @@ Status MergeMachineCgroups(const std::string& path) {
 MachineCgroups::MachineCgroups(std::string root, std::chrono::milliseconds quiet)
     : root_(std::move(root)), quiet_(quiet), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-void MachineCgroups::MergeSoon(const std::string& cgroup) {
+void MachineCgroups::MergeSoon(const std::string& machine, const std::string& cgroup) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.insert(cgroup);
+    waiting_[machine] = cgroup;
+    ++added_;
   }
   changed_.notify_one();
 }
 
+void MachineCgroups::Forget(const std::string& machine) {
+  const std::lock_guard lock(mutex_);
+  waiting_.erase(machine);
+}
+
 void MachineCgroups::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    std::set<std::string> cgroups;
+    std::map<std::string, std::string> cgroups;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, stop, [this] { return !waiting_.empty(); });
-      for (size_t count = 0; count != waiting_.size() && !stop.stop_requested();) {
-        count = waiting_.size();
-        changed_.wait_for(lock, stop, quiet_, [&] { return waiting_.size() != count; });
+      for (uint64_t seen = 0; seen != added_ && !stop.stop_requested();) {
+        seen = added_;
+        changed_.wait_for(lock, stop, quiet_, [&] { return added_ != seen; });
       }
       cgroups.swap(waiting_);
     }
-    for (const std::string& cgroup : cgroups) {
+    for (const auto& [machine, cgroup] : cgroups) {
       if (stop.stop_requested()) return;
       if (const Status status = MergeMachineCgroups(root_ + cgroup); !status.ok()) {
         base::Log(base::LogLevel::kDebug, "merge the control groups of a machine: " + status.error().message());

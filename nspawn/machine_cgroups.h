@@ -3,8 +3,9 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <map>
 #include <mutex>
-#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -23,8 +24,10 @@ class MachineCgroups {
   // `root`: where control groups are mounted. `quiet`: for how long nothing has been added before it begins.
   explicit MachineCgroups(std::string root, std::chrono::milliseconds quiet = std::chrono::seconds(10));
 
-  // `cgroup`: of a machine's unit, below the root.
-  void MergeSoon(const std::string& cgroup);
+  // `cgroup`: of the machine's unit, below the root.
+  void MergeSoon(const std::string& machine, const std::string& cgroup);
+  // A machine that has ended needs it no more.
+  void Forget(const std::string& machine);
 
  private:
   void Run(const std::stop_token& stop);
@@ -33,7 +36,8 @@ class MachineCgroups {
   const std::chrono::milliseconds quiet_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::set<std::string> waiting_;  // guarded by mutex_
+  std::map<std::string, std::string> waiting_;  // control groups by their machine; guarded by mutex_
+  uint64_t added_ = 0;                          // since the start; guarded by mutex_
   std::jthread thread_;
 };
 

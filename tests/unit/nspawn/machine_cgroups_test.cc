@@ -47,11 +47,28 @@ TEST_F(MachineCgroupsTest, ThoseAddedAreMergedWhenNoneHasBeenAddedForAWhile) {
   MakeGroup(unit_, "");
   MakeGroup(unit_ + "/supervisor", "816\n");
   MachineCgroups cgroups(directory_.path(), milliseconds(1));
-  cgroups.MergeSoon("/web.service");
+  cgroups.MergeSoon("web", "/web.service");
   for (int i = 0; i < 5000 && *base::ReadFile(unit_ + "/cgroup.procs", 100) != "816"; ++i) {
     std::this_thread::sleep_for(milliseconds(1));
   }
   EXPECT_EQ(*base::ReadFile(unit_ + "/cgroup.procs", 100), "816");
+}
+
+TEST_F(MachineCgroupsTest, ThoseOfAMachineThatHasEndedAreForgotten) {
+  MakeGroup(unit_, "");
+  MakeGroup(unit_ + "/supervisor", "816\n");
+  const std::string other = directory_.path() + "/other.service";
+  MakeGroup(other, "");
+  MakeGroup(other + "/supervisor", "817\n");
+  MachineCgroups cgroups(directory_.path(), milliseconds(50));
+  cgroups.MergeSoon("web", "/web.service");
+  cgroups.MergeSoon("other", "/other.service");
+  cgroups.Forget("web");
+  for (int i = 0; i < 5000 && *base::ReadFile(other + "/cgroup.procs", 100) != "817"; ++i) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_EQ(*base::ReadFile(other + "/cgroup.procs", 100), "817");
+  EXPECT_THAT(*base::ReadFile(unit_ + "/cgroup.procs", 100), IsEmpty());
 }
 
 TEST_F(MachineCgroupsTest, WhatStillWaitsAtTheEndStays) {
@@ -59,7 +76,7 @@ TEST_F(MachineCgroupsTest, WhatStillWaitsAtTheEndStays) {
   MakeGroup(unit_ + "/supervisor", "816\n");
   {
     MachineCgroups cgroups(directory_.path(), std::chrono::hours(1));
-    cgroups.MergeSoon("/web.service");
+    cgroups.MergeSoon("web", "/web.service");
   }
   EXPECT_THAT(*base::ReadFile(unit_ + "/cgroup.procs", 100), IsEmpty());
 }
