@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kFewPods = 10;
 constexpr std::chrono::seconds kSettle(2);
+// Until what a runtime puts off while pods come is done.
+constexpr std::chrono::seconds kIdle(30);
 // Processes by which pods are kept, beside those of the daemons named below.
 constexpr const char* kDaemons[] = {"cri-nspawnd", "containerd"};
 
@@ -49,6 +51,7 @@ base::Status RecordMemory(const Run& run, const Target& target, int pods) {
 }
 
 base::Status RecordIdle(const Run& run, const Target& target) {
+  std::this_thread::sleep_for(kIdle);
   ASSIGN_OR_RETURN(const Usage before, UsageByName(target));
   ASSIGN_OR_RETURN(const double cpu_before, NodeCpu(target));
   std::this_thread::sleep_for(std::chrono::seconds(run.idle_seconds));
