@@ -4,14 +4,13 @@
 
 namespace base {
 
-// Gives back freed memory that malloc holds (malloc_trim(3)); in a build with sanitizers, whose malloc is another,
-// nothing. Thread-safe.
+// Gives back freed memory that malloc holds (malloc_trim(3)); nothing in GCC's builds with sanitizers of addresses or
+// threads, whose malloc is another. Thread-safe.
 void ReleaseFreedMemory();
 
-// Gives back what can be had again: freed memory, and the pages of the program's and
-// its libraries' code and constants. Each access to a file's page maps fifteen around it as well, and linking reads far
-// more than is ever executed; what is needed again comes from the page cache, 64 KiB for a minor fault. Takes about a
-// millisecond. Thread-safe.
+// Gives back what can be had again: freed memory, and the pages of the program's and its libraries' code and constants.
+// Each access to a file's page maps fifteen around it as well, and linking reads far more than is ever executed; what
+// is needed again comes from the page cache, 64 KiB for a minor fault. Takes about a millisecond. Thread-safe.
 void ReleaseMemory();
 
 }  // namespace base

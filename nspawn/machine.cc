@@ -394,13 +394,8 @@ Result<Machine> SystemdMachines::Find(const std::string& name) {
     return Describe(name, state.main_pid);
   }();
   if (inserted && machine.ok() && !records_->SetRunning(name, *machine)) machine = base::NotFound("it has ended");
-  if (inserted) {
-    if (machine.ok()) {
-      cgroups_.MergeSoon(name, machine->cgroup);
-    } else {
-      Forget(name);
-    }
-  }
+  if (inserted && machine.ok()) cgroups_.MergeSoon(name, machine->cgroup);
+  if (inserted && !machine.ok()) Forget(name);
   return std::move(machine).Wrap(doing);
 }
 

@@ -43,6 +43,9 @@ unchanged() { diff <(sort <<<"$1") <(traces | sort) || fail 'what is on the node
 # How much longer than the release build this one may take for what is waited for.
 time_factor=${TIME_FACTOR:-1}
 
+# within SECONDS COMMAND…: ends a command that takes longer.
+within() { timeout $(($1 * time_factor)) "${@:2}"; }
+
 # eventually SECONDS COMMAND…: the command succeeds within that time.
 eventually() {
   local deadline=$((SECONDS + $1 * time_factor))

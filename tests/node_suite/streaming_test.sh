@@ -83,9 +83,9 @@ test_a_gibibyte_through_exec_arrives_as_it_was_sent() {
   id=$(started bulk "$(pod bulk)" main)
   expected=$(bytes_of_a_gibibyte | sha256sum)
   for transport in "${transports[@]}"; do
-    equals "$expected" "$(bytes_of_a_gibibyte | timeout $((120 * time_factor)) crictl exec -i --transport "$transport" "$id" sha256sum)"
+    equals "$expected" "$(bytes_of_a_gibibyte | within 120 crictl exec -i --transport "$transport" "$id" sha256sum)"
     equals "$expected" \
-      "$(bytes_of_a_gibibyte | timeout $((120 * time_factor)) crictl exec -i --transport "$transport" "$id" cat | sha256sum)"
+      "$(bytes_of_a_gibibyte | within 120 crictl exec -i --transport "$transport" "$id" cat | sha256sum)"
   done
 }
 # No two blocks of it are alike, and it costs next to nothing to make.
@@ -162,9 +162,9 @@ test_a_gibibyte_through_a_forwarded_port_arrives_as_it_was_sent() {
   for transport in "${transports[@]}"; do
     forwarded "$transport" "$pod_id" :7001 :7002
     equals "$expected" "$(bytes_of_a_gibibyte |
-      timeout $((120 * time_factor)) python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[0]}" client)" 'what was sent'
+      within 120 python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[0]}" client)" 'what was sent'
     equals "$expected" "$(bytes_of_a_gibibyte |
-      timeout $((120 * time_factor)) python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[1]}" client |
+      within 120 python3 "$(dirname "${BASH_SOURCE[0]}")/pod_server.py" 127.0.0.1 "${forwarded[1]}" client |
       sha256sum | cut -d' ' -f1)" 'what came back'
     kill "$forwarder"
     wait "$forwarder" || true

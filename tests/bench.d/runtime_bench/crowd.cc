@@ -150,7 +150,6 @@ base::Status MeasureCrowd(const Run& run, const CrowdSuites& suites) {
     for (const Target& target : targets) RETURN_IF_ERROR(RecordMemory(run, target, run.pods));
   }
   if (suites.idle) {
-    std::vector<std::thread> threads;
     for (const Target& target : targets) RETURN_IF_ERROR(RecordIdle(run, target));
   }
   if (suites.list) {
