@@ -24,6 +24,12 @@ int ReleaseSegments(dl_phdr_info* object, size_t /*size*/, void* /*data*/) {
 
 }  // namespace
 
+void LimitHeaps() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  ::mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 void ReleaseFreedMemory() {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   ::malloc_trim(0);

@@ -4,6 +4,10 @@
 
 namespace base {
 
+// Has malloc make at most two heaps ("arenas") instead of eight for each processor, so that what some threads have
+// freed is used again by others. To be called before there are threads; nothing with sanitizers, as below.
+void LimitHeaps();
+
 // Gives back freed memory that malloc holds (malloc_trim(3)); nothing in GCC's builds with sanitizers of addresses or
 // threads, whose malloc is another. Thread-safe.
 void ReleaseFreedMemory();

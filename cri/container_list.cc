@@ -37,7 +37,8 @@ bool Matches(const ContainerRecord& record, const v1::ContainerFilter& filter) {
          MatchesLabels(record.config().labels(), filter.label_selector());
 }
 
-void FillItem(const Runtime& runtime, const ContainerRecord& record, v1::Container& item) {
+v1::Container ItemOf(const Runtime& runtime, const ContainerRecord& record) {
+  v1::Container item;
   item.set_id(record.id());
   item.set_pod_sandbox_id(record.sandbox_id());
   *item.mutable_metadata() = record.config().metadata();
@@ -48,6 +49,7 @@ void FillItem(const Runtime& runtime, const ContainerRecord& record, v1::Contain
   item.set_created_at(record.created_at());
   *item.mutable_labels() = record.config().labels();
   *item.mutable_annotations() = record.config().annotations();
+  return item;
 }
 
 std::string VerboseInfo(const Runtime& runtime, const ContainerRecord& record) {
@@ -100,9 +102,12 @@ grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext* context, const
 grpc::Status RuntimeService::ListContainers(grpc::ServerContext* context, const v1::ListContainersRequest* in,
                                             v1::ListContainersResponse* out) {
   return Answer(*context, RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
-    for (const auto& record : runtime_.containers.All()) {
-      if (Matches(*record, in->filter())) FillItem(runtime_, *record, *out->add_containers());
-    }
+    const uint64_t generation = runtime_.parts.images.Generation();
+    const auto items = container_items_.Of(
+        runtime_.containers.All(), generation,
+        [&](const ContainerRecord& record) { return Matches(record, in->filter()); },
+        [&](const ContainerRecord& record) { return ItemOf(runtime_, record); });
+    for (const auto& item : items) AddSerialized(*out, v1::ListContainersResponse::kContainersFieldNumber, *item);
     return base::Ok();
   });
 }
@@ -112,10 +117,7 @@ grpc::Status RuntimeService::StreamContainers(grpc::ServerContext* context, cons
   return Answer(*context, RpcKind::kQuery, "StreamContainers", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamContainersResponse::add_containers);
     for (const auto& record : runtime_.containers.All()) {
-      if (!Matches(*record, in->filter())) continue;
-      v1::Container item;
-      FillItem(runtime_, *record, item);
-      if (!batches.Add(std::move(item))) return base::Ok();
+      if (Matches(*record, in->filter()) && !batches.Add(ItemOf(runtime_, *record))) return base::Ok();
     }
     batches.Finish();
     return base::Ok();

@@ -62,6 +62,7 @@ base::Status WaitForEnd(int signals, int spawner_death, int bus_lost) {
 }
 
 base::Status Run(const Config& config) {
+  base::LimitHeaps();
   ASSIGN_OR_RETURN(const std::optional<gid_t> group, GroupOf(config.group));
   // Before any thread exists: signals are taken by this thread alone, and the spawner is forked from a plain process.
   sigset_t mask;

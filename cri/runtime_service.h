@@ -2,6 +2,7 @@
 // CreateContainer in container_create.cc and so on.
 #pragma once
 
+#include "cri/list_items.h"
 #include "cri/runtime.h"
 #include "cri/streaming/server.h"
 #include "proto/runtime.grpc.pb.h"
@@ -75,6 +76,8 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetConta
  private:
   Runtime& runtime_;
   streaming::Server& streaming_;
+  ListItems<SandboxRecord> sandbox_items_;
+  ListItems<ContainerRecord> container_items_;
 };
 
 }  // namespace cri

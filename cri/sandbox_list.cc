@@ -24,7 +24,8 @@ bool Matches(const SandboxRecord& record, const v1::PodSandboxFilter& filter) {
          MatchesLabels(record.config().labels(), filter.label_selector());
 }
 
-void FillItem(const SandboxRecord& record, v1::PodSandbox& item) {
+v1::PodSandbox ItemOf(const SandboxRecord& record) {
+  v1::PodSandbox item;
   item.set_id(record.id());
   *item.mutable_metadata() = record.config().metadata();
   item.set_state(StateOf(record));
@@ -32,6 +33,7 @@ void FillItem(const SandboxRecord& record, v1::PodSandbox& item) {
   *item.mutable_labels() = record.config().labels();
   *item.mutable_annotations() = record.config().annotations();
   item.set_runtime_handler(record.runtime_handler());
+  return item;
 }
 
 // What `crictl inspectp` shows beside the status: where systemd knows the pod.
@@ -95,9 +97,10 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context, cons
 grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context, const v1::ListPodSandboxRequest* in,
                                             v1::ListPodSandboxResponse* out) {
   return Answer(*context, RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
-    for (const auto& record : runtime_.sandboxes.All()) {
-      if (Matches(*record, in->filter())) FillItem(*record, *out->add_items());
-    }
+    const auto items = sandbox_items_.Of(
+        runtime_.sandboxes.All(), /*generation=*/0,
+        [&](const SandboxRecord& record) { return Matches(record, in->filter()); }, ItemOf);
+    for (const auto& item : items) AddSerialized(*out, v1::ListPodSandboxResponse::kItemsFieldNumber, *item);
     return base::Ok();
   });
 }
@@ -107,10 +110,7 @@ grpc::Status RuntimeService::StreamPodSandboxes(grpc::ServerContext* context, co
   return Answer(*context, RpcKind::kQuery, "StreamPodSandboxes", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamPodSandboxesResponse::add_pod_sandboxes);
     for (const auto& record : runtime_.sandboxes.All()) {
-      if (!Matches(*record, in->filter())) continue;
-      v1::PodSandbox item;
-      FillItem(*record, item);
-      if (!batches.Add(std::move(item))) return base::Ok();
+      if (Matches(*record, in->filter()) && !batches.Add(ItemOf(*record))) return base::Ok();
     }
     batches.Finish();
     return base::Ok();

@@ -256,6 +256,7 @@ Status Catalog::Add(ImageRecord record) {
     removed_.erase(old);
   }
   images_.insert_or_assign(id, std::move(record));
+  if (!same) ++generation_;
   return base::Ok();
 }
 
@@ -274,6 +275,7 @@ Status Catalog::Remove(const std::string& reference) {
     UnneedLayers(image->second);
   }
   images_.erase(image);
+  ++generation_;
   FAULT_POINT("image remove: record removed");
   RETURN_IF_ERROR(base::SyncDirectory(root_ + "/removed"));
   return base::SyncDirectory(root_ + "/images");

@@ -1,6 +1,8 @@
 // The images of the store: their records on disk, their names, and who holds them.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -28,6 +30,7 @@ class Catalog {
   std::vector<Image> List() const;
   base::Result<std::optional<Image>> Find(const std::string& reference) const;
   std::optional<std::string> TagOf(const std::string& id) const;
+  uint64_t Generation() const { return generation_; }
   bool Has(const std::string& id) const;
   // As Find, with what only the store needs to know.
   base::Result<std::optional<ImageRecord>> FindRecord(const std::string& reference) const;
@@ -65,6 +68,7 @@ class Catalog {
   Records removed_;
   std::map<std::string, std::set<std::string>> held_by_;  // user to image ids
   uint64_t next_sequence_ = 1;
+  std::atomic<uint64_t> generation_ = 0;  // read without the mutex
 };
 
 }  // namespace image

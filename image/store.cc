@@ -61,6 +61,7 @@ class DiskStore : public Store {
     return catalog_.Find(reference);
   }
   std::optional<std::string> TagOf(const std::string& id) const override { return catalog_.TagOf(id); }
+  uint64_t Generation() const override { return catalog_.Generation(); }
   base::Result<std::string> Pull(const std::string& reference, const Credentials& credentials,
                                  std::stop_token cancelled, PullObserver* observer) override;
   base::Result<std::vector<ImportedImage>> Import(const std::string& path, std::stop_token cancelled) override;

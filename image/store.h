@@ -116,9 +116,10 @@ class Store {
   // digits, a tag, or a digest reference; short names are completed as Docker does ("busybox" is
   // "docker.io/library/busybox:latest"). Nothing when there is none. kInvalidArgument when it cannot be a reference.
   virtual base::Result<std::optional<Image>> Find(const std::string& reference) const = 0;
-  // The first tag of the image with this whole id, if it has any. Lists ask for each container, so nothing more is
-  // copied.
+  // The first tag of the image with this whole id, if it has any.
   virtual std::optional<std::string> TagOf(const std::string& id) const = 0;
+  // Another number whenever an image, or a name of one, has come or gone.
+  virtual uint64_t Generation() const = 0;
 
   // Pulls `reference` and gives the image's id. Concurrent pulls of the same reference are one pull, and those of the
   // same layer share its download. The image is there at once; it outlives a power loss when it is synced, which is

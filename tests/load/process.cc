@@ -40,6 +40,7 @@ base::Result<Process> LookAt(int pid) {
   const std::string folder = "/proc/" + std::to_string(pid);
   Process process;
   ASSIGN_OR_RETURN(process.memory_kib, Field(folder + "/smaps_rollup", "Pss"));
+  ASSIGN_OR_RETURN(process.anonymous_kib, Field(folder + "/smaps_rollup", "Pss_Anon"));
   ASSIGN_OR_RETURN(const auto descriptors, base::ListDirectory(folder + "/fd"));
   process.descriptors = static_cast<int>(descriptors.size());
   ASSIGN_OR_RETURN(const double threads, Field(folder + "/status", "Threads"));

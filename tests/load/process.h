@@ -6,7 +6,8 @@
 namespace load {
 
 struct Process {
-  double memory_kib = 0;  // proportional set size: what of the memory is its own
+  double memory_kib = 0;     // proportional set size: what of the memory is its own
+  double anonymous_kib = 0;  // that of it which no file has
   int descriptors = 0;
   int threads = 0;
 };

@@ -1,7 +1,9 @@
 #include "samples.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <map>
 
 namespace load {
 
@@ -22,6 +24,17 @@ double Slope(const std::vector<Sample>& samples) {
     squares += (sample.x - x) * (sample.x - x);
   }
   return squares > 0 ? products / squares : 0;
+}
+
+std::vector<Sample> Lows(const std::vector<Sample>& samples, double width) {
+  std::map<double, Sample> lows;
+  for (const Sample& sample : samples) {
+    const auto low = lows.try_emplace(std::floor(sample.x / width), sample).first;
+    if (sample.y < low->second.y) low->second = sample;
+  }
+  std::vector<Sample> all;
+  for (const auto& [window, low] : lows) all.push_back(low);
+  return all;
 }
 
 double Quantile(std::vector<double> values, double part) {

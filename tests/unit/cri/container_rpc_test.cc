@@ -374,7 +374,7 @@ TEST_F(ContainerRpc, ImagesAreListedByTheirNamesWhileTheyHaveOne) {
     const v1::ListContainersRequest request;
     v1::ListContainersResponse response;
     EXPECT_TRUE(node_.service->ListContainers(&context_, &request, &response).ok());
-    return response.containers(0).image().image();
+    return Received(response).containers(0).image().image();
   };
   const std::string id = Create();
   image::Image& image = node_.store.images.front();
@@ -399,8 +399,9 @@ TEST_F(ContainerRpc, ListFiltersByStateSandboxAndLabels) {
     *request.mutable_filter() = filter;
     v1::ListContainersResponse response;
     EXPECT_TRUE(node_.service->ListContainers(&context_, &request, &response).ok());
+    const auto received = Received(response);
     std::vector<std::string> ids;
-    for (const auto& item : response.containers()) ids.push_back(item.id());
+    for (const auto& item : received.containers()) ids.push_back(item.id());
     return ids;
   };
   v1::ContainerFilter filter;

@@ -34,6 +34,14 @@ class TemporaryDirectory {
   std::string path_;
 };
 
+// What a client gets: items of lists are not in the message before that (see AddSerialized()).
+template <typename Response>
+Response Received(const Response& response) {
+  Response received;
+  received.ParseFromString(response.SerializeAsString());
+  return received;
+}
+
 class FakeStore final : public image::Store {
  public:
   std::vector<image::Image> List() const override { return images; }
@@ -49,6 +57,14 @@ class FakeStore final : public image::Store {
       if (image.id == id && !image.tags.empty()) return image.tags.front();
     }
     return std::nullopt;
+  }
+  uint64_t Generation() const override {
+    std::string names;
+    for (const image::Image& image : images) {
+      names += image.id;
+      for (const std::string& tag : image.tags) names += " " + tag;
+    }
+    return std::hash<std::string>()(names);
   }
   base::Result<std::string> Pull(const std::string& reference, const image::Credentials&, std::stop_token cancelled,
                                  image::PullObserver*) override {

@@ -59,8 +59,9 @@ class SandboxRpc : public testing::Test {
     *request.mutable_filter() = filter;
     v1::ListPodSandboxResponse response;
     EXPECT_TRUE(node_.service->ListPodSandbox(&context_, &request, &response).ok());
+    const auto received = Received(response);
     std::vector<std::string> ids;
-    for (const auto& item : response.items()) ids.push_back(item.id());
+    for (const auto& item : received.items()) ids.push_back(item.id());
     return ids;
   }
   void ExpectNothingLeft() {

@@ -254,6 +254,20 @@ TEST_F(StoreOnDisk, AnImageWithoutItsLayersIsDroppedAndCanBePulledAgain) {
   EXPECT_TRUE(std::filesystem::exists(store_->List().at(0).layer_directories[1] + "/b"));
 }
 
+TEST_F(StoreOnDisk, TheGenerationChangesWithTheImagesAndTheirNamesAlone) {
+  const uint64_t empty = store_->Generation();
+  PullImage("x", {"a"});
+  const uint64_t pulled = store_->Generation();
+  EXPECT_NE(pulled, empty);
+  PullImage("x", {"a"});
+  EXPECT_EQ(store_->Generation(), pulled);
+  const std::string second = PullImage("x", {"b"});
+  const uint64_t moved = store_->Generation();
+  EXPECT_NE(moved, pulled);
+  ASSERT_TRUE(store_->Remove(second).ok());
+  EXPECT_NE(store_->Generation(), moved);
+}
+
 TEST_F(StoreOnDisk, ATagThatTwoRecordsClaimAfterACrashIsTheLaterOnes) {
   const std::string first = PullImage("x", {"a"});
   const std::string record = root_ + "/images/images/sha256-" + first.substr(7) + ".json";
