@@ -30,14 +30,18 @@ v1::ImageSpec ImageOf(const Runtime& runtime, const ContainerRecord& record) {
   return spec;
 }
 
-bool Matches(const ContainerRecord& record, const v1::ContainerFilter& filter) {
-  return record.state() != ContainerRecord::CREATING &&  // not acknowledged yet
-         MatchesId(record.id(), filter.id()) && MatchesId(record.sandbox_id(), filter.pod_sandbox_id()) &&
-         (!filter.has_state() || filter.state().state() == StateOf(record)) &&
-         MatchesLabels(record.config().labels(), filter.label_selector());
+// Which containers `filter` means, for as long as that lives; null when it means all.
+ListItems<ContainerRecord>::Selects SelectorOf(const v1::ContainerFilter& filter) {
+  if (filter.ByteSizeLong() == 0) return nullptr;
+  return [&filter](const ContainerRecord& record) {
+    return MatchesId(record.id(), filter.id()) && MatchesId(record.sandbox_id(), filter.pod_sandbox_id()) &&
+           (!filter.has_state() || filter.state().state() == StateOf(record)) &&
+           MatchesLabels(record.config().labels(), filter.label_selector());
+  };
 }
 
-v1::Container ItemOf(const Runtime& runtime, const ContainerRecord& record) {
+std::optional<v1::Container> ItemOf(const Runtime& runtime, const ContainerRecord& record) {
+  if (record.state() == ContainerRecord::CREATING) return std::nullopt;  // not acknowledged yet
   v1::Container item;
   item.set_id(record.id());
   item.set_pod_sandbox_id(record.sandbox_id());
@@ -102,12 +106,9 @@ grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext* context, const
 grpc::Status RuntimeService::ListContainers(grpc::ServerContext* context, const v1::ListContainersRequest* in,
                                             v1::ListContainersResponse* out) {
   return Answer(*context, RpcKind::kQuery, "ListContainers", [&]() -> base::Status {
-    const uint64_t generation = runtime_.parts.images.Generation();
-    const auto items = container_items_.Of(
-        runtime_.containers.All(), generation,
-        [&](const ContainerRecord& record) { return Matches(record, in->filter()); },
-        [&](const ContainerRecord& record) { return ItemOf(runtime_, record); });
-    for (const auto& item : items) AddSerialized(*out, v1::ListContainersResponse::kContainersFieldNumber, *item);
+    container_items_.AddTo(*out, v1::ListContainersResponse::kContainersFieldNumber, runtime_.parts.images.Generation(),
+                           SelectorOf(in->filter()),
+                           [&](const ContainerRecord& record) { return ItemOf(runtime_, record); });
     return base::Ok();
   });
 }
@@ -116,8 +117,11 @@ grpc::Status RuntimeService::StreamContainers(grpc::ServerContext* context, cons
                                               grpc::ServerWriter<v1::StreamContainersResponse>* out) {
   return Answer(*context, RpcKind::kQuery, "StreamContainers", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamContainersResponse::add_containers);
+    const auto selects = SelectorOf(in->filter());
     for (const auto& record : runtime_.containers.All()) {
-      if (Matches(*record, in->filter()) && !batches.Add(ItemOf(runtime_, *record))) return base::Ok();
+      if (selects && !selects(*record)) continue;
+      auto item = ItemOf(runtime_, *record);
+      if (item && !batches.Add(*std::move(item))) return base::Ok();
     }
     batches.Finish();
     return base::Ok();

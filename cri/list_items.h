@@ -1,15 +1,19 @@
-// The items of a list, each serialized once for each state of what it shows: a kubelet asks for all of them every
-// second, and hardly any has changed since.
+// The items of a list, each serialized once for each state of its record: a kubelet asks for all of them every second,
+// and hardly any has changed since.
 #pragma once
 
 #include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "cri/record_table.h"
 
 namespace cri {
 
@@ -17,49 +21,62 @@ namespace cri {
 template <typename Record>
 class ListItems {
  public:
-  using Snapshot = std::shared_ptr<const Record>;
-  using Item = std::shared_ptr<const std::string>;  // a serialized message
+  using Selects = std::function<bool(const Record&)>;
 
-  // The items of those of `all` that `selects` says true of. `all` are all records there are, by id, as
-  // RecordTable::All() gives them: items of others are forgotten. `make` gives the message of a record. What it shows
-  // beside the record has another `generation` when it has changed; that is to be read before the records are.
-  template <typename Selects, typename Make>
-  std::vector<Item> Of(const std::vector<Snapshot>& all, uint64_t generation, const Selects& selects,
-                       const Make& make) {
-    std::vector<Item> selected;
-    selected.reserve(all.size());
-    std::vector<Kept> kept;
-    kept.reserve(all.size());
+  // `records` must live longer.
+  explicit ListItems(const RecordTable<Record>& records) : records_(records) {}
+
+  // Adds the items of those records that `selects` says true of (null: of all) to the repeated field `field` of
+  // `response`. `make` gives the message of a record, or nothing when it is in no list. What items show beside their
+  // record has another `generation` when it has changed.
+  //
+  // Only who receives the response sees them in that field: on their way they are unknown fields, which are sent as
+  // they are.
+  template <typename Make>
+  void AddTo(google::protobuf::Message& response, int field, uint64_t generation, const Selects& selects,
+             const Make& make) {
+    auto& fields = *response.GetReflection()->MutableUnknownFields(&response);
     const std::lock_guard lock(mutex_);
-    if (std::exchange(generation_, generation) != generation) kept_.clear();
-    auto old = kept_.begin();
-    for (const Snapshot& record : all) {
-      while (old != kept_.end() && old->record->id() < record->id()) ++old;
-      Kept& now = kept.emplace_back(Kept{record, {}});
-      if (old != kept_.end() && old->record == record) now.item = std::move(old->item);
-      if (!selects(*record)) continue;
-      if (!now.item) now.item = std::make_shared<const std::string>(make(*record).SerializeAsString());
-      selected.push_back(now.item);
+    Follow(generation);
+    for (Kept& kept : kept_) {
+      if (selects && !selects(*kept.record)) continue;
+      if (!kept.item) {
+        if (const auto message = make(*kept.record)) kept.item = message->SerializeAsString();
+      }
+      if (kept.item) fields.AddLengthDelimited(field, *kept.item);
     }
-    kept_.swap(kept);
-    return selected;
   }
 
  private:
+  using Snapshot = typename RecordTable<Record>::Snapshot;
   struct Kept {
     Snapshot record;
-    Item item;  // null until somebody asks for it
+    std::optional<std::string> item;  // nothing until somebody asks for it
   };
 
-  std::mutex mutex_;
-  uint64_t generation_ = 0;  // guarded by mutex_, as is what follows
-  std::vector<Kept> kept_;   // by id
-};
+  // Has kept_ be of all records there are, with the items of those that have not changed. Called with mutex_ held.
+  void Follow(uint64_t generation) {
+    // Before the records: what changes meanwhile is found by the next call.
+    const uint64_t of_records = records_.Generation();
+    if (std::exchange(generation_, generation) != generation) {
+      for (Kept& kept : kept_) kept.item.reset();
+    }
+    if (std::exchange(of_records_, of_records) == of_records) return;
+    std::vector<Kept> kept;
+    auto old = kept_.begin();
+    for (Snapshot& record : records_.All()) {
+      while (old != kept_.end() && old->record != record && old->record->id() < record->id()) ++old;
+      const bool same = old != kept_.end() && old->record == record;
+      kept.push_back({std::move(record), same ? std::move(old->item) : std::nullopt});
+    }
+    kept_ = std::move(kept);
+  }
 
-// Adds a serialized item to the repeated field `field` of `response`. Only who receives the response sees it there: on
-// its way it is an unknown field, and those are sent as they are.
-inline void AddSerialized(google::protobuf::Message& response, int field, const std::string& item) {
-  response.GetReflection()->MutableUnknownFields(&response)->AddLengthDelimited(field, item);
-}
+  const RecordTable<Record>& records_;
+  std::mutex mutex_;  // guards what follows
+  uint64_t generation_ = 0;
+  std::optional<uint64_t> of_records_;  // their generation; nothing before the first call
+  std::vector<Kept> kept_;              // by id
+};
 
 }  // namespace cri

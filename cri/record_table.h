@@ -3,6 +3,8 @@
 // Each record is the file <directory>/<id>/record, a serialized message. Readers get immutable snapshots. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,6 +51,7 @@ class RecordTable {
       const auto content = base::ReadFile(RecordPath(name), kMostBytes);
       if (content.ok() && record->ParseFromString(*content) && record->id() == name) {
         entries_[name] = std::make_shared<Entry>(std::move(record));
+        ++generation_;
         continue;
       }
       base::Log(base::LogLevel::kWarning,
@@ -88,6 +91,10 @@ class RecordTable {
     return found;
   }
 
+  // Another number after every change.
+  uint64_t Generation() const { return generation_; }
+
+  // By id.
   std::vector<Snapshot> All() const {
     const std::lock_guard lock(mutex_);
     std::vector<Snapshot> all;
@@ -105,6 +112,7 @@ class RecordTable {
     {
       const std::lock_guard lock(mutex_);
       entries_[id] = std::make_shared<Entry>(inserted);
+      ++generation_;
     }
     if (observer_) observer_(nullptr, inserted.get());
     return base::Ok();
@@ -128,6 +136,7 @@ class RecordTable {
     {
       const std::lock_guard lock(mutex_);
       entry->record = changed;
+      ++generation_;
     }
     if (observer_) observer_(before.get(), changed.get());
     return std::move(written).Wrap("record the state of " + kind_ + " " + id);
@@ -144,6 +153,7 @@ class RecordTable {
       if (found == entries_.end()) return base::Ok();
       last = found->second->record;
       entries_.erase(found);
+      ++generation_;
     }
     if (observer_) observer_(last.get(), nullptr);
     return base::Ok();
@@ -175,6 +185,7 @@ class RecordTable {
   Observer observer_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::atomic<uint64_t> generation_ = 0;  // changed under mutex_
 };
 
 }  // namespace cri

@@ -76,8 +76,8 @@ class RuntimeService final : public v1::RuntimeService::WithAsyncMethod_GetConta
  private:
   Runtime& runtime_;
   streaming::Server& streaming_;
-  ListItems<SandboxRecord> sandbox_items_;
-  ListItems<ContainerRecord> container_items_;
+  ListItems<SandboxRecord> sandbox_items_{runtime_.sandboxes};
+  ListItems<ContainerRecord> container_items_{runtime_.containers};
 };
 
 }  // namespace cri

@@ -18,13 +18,17 @@ v1::PodSandboxState StateOf(const SandboxRecord& record) {
   return record.state() == SandboxRecord::READY ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
 }
 
-bool Matches(const SandboxRecord& record, const v1::PodSandboxFilter& filter) {
-  return record.state() != SandboxRecord::CREATING &&  // not acknowledged yet
-         MatchesId(record.id(), filter.id()) && (!filter.has_state() || filter.state().state() == StateOf(record)) &&
-         MatchesLabels(record.config().labels(), filter.label_selector());
+// Which sandboxes `filter` means, for as long as that lives; null when it means all.
+ListItems<SandboxRecord>::Selects SelectorOf(const v1::PodSandboxFilter& filter) {
+  if (filter.ByteSizeLong() == 0) return nullptr;
+  return [&filter](const SandboxRecord& record) {
+    return MatchesId(record.id(), filter.id()) && (!filter.has_state() || filter.state().state() == StateOf(record)) &&
+           MatchesLabels(record.config().labels(), filter.label_selector());
+  };
 }
 
-v1::PodSandbox ItemOf(const SandboxRecord& record) {
+std::optional<v1::PodSandbox> ItemOf(const SandboxRecord& record) {
+  if (record.state() == SandboxRecord::CREATING) return std::nullopt;  // not acknowledged yet
   v1::PodSandbox item;
   item.set_id(record.id());
   *item.mutable_metadata() = record.config().metadata();
@@ -97,10 +101,8 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext* context, cons
 grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext* context, const v1::ListPodSandboxRequest* in,
                                             v1::ListPodSandboxResponse* out) {
   return Answer(*context, RpcKind::kQuery, "ListPodSandbox", [&]() -> base::Status {
-    const auto items = sandbox_items_.Of(
-        runtime_.sandboxes.All(), /*generation=*/0,
-        [&](const SandboxRecord& record) { return Matches(record, in->filter()); }, ItemOf);
-    for (const auto& item : items) AddSerialized(*out, v1::ListPodSandboxResponse::kItemsFieldNumber, *item);
+    sandbox_items_.AddTo(*out, v1::ListPodSandboxResponse::kItemsFieldNumber, /*generation=*/0,
+                         SelectorOf(in->filter()), ItemOf);
     return base::Ok();
   });
 }
@@ -109,8 +111,11 @@ grpc::Status RuntimeService::StreamPodSandboxes(grpc::ServerContext* context, co
                                                 grpc::ServerWriter<v1::StreamPodSandboxesResponse>* out) {
   return Answer(*context, RpcKind::kQuery, "StreamPodSandboxes", [&]() -> base::Status {
     Batches batches(*out, &v1::StreamPodSandboxesResponse::add_pod_sandboxes);
+    const auto selects = SelectorOf(in->filter());
     for (const auto& record : runtime_.sandboxes.All()) {
-      if (Matches(*record, in->filter()) && !batches.Add(ItemOf(*record))) return base::Ok();
+      if (selects && !selects(*record)) continue;
+      auto item = ItemOf(*record);
+      if (item && !batches.Add(*std::move(item))) return base::Ok();
     }
     batches.Finish();
     return base::Ok();

@@ -34,7 +34,7 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-// What a client gets: items of lists are not in the message before that (see AddSerialized()).
+// What a client gets: items of lists are not in the message before that (see ListItems).
 template <typename Response>
 Response Received(const Response& response) {
   Response received;

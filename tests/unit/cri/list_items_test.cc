@@ -13,26 +13,30 @@ using testing::IsEmpty;
 
 class Items : public testing::Test {
  protected:
-  using Snapshots = std::vector<std::shared_ptr<const ContainerRecord>>;
+  Items() { EXPECT_TRUE(records_.Load().ok()); }
 
-  static std::shared_ptr<const ContainerRecord> RecordOf(const std::string& id) {
+  void Insert(const std::string& id) {
     ContainerRecord record;
     record.set_id(id);
-    return std::make_shared<const ContainerRecord>(record);
+    ASSERT_TRUE(records_.Insert(record).ok());
   }
-  // The ids that a client would see.
-  std::vector<std::string> List(const Snapshots& all, uint64_t generation = 0, const std::string& without = "") {
-    const auto selects = [&](const ContainerRecord& record) { return record.id() != without; };
+  void Change(const std::string& id) {
+    const auto change = [](ContainerRecord& record) {
+      record.set_exit_code(record.exit_code() + 1);
+      return true;
+    };
+    ASSERT_TRUE(records_.Update(id, change).ok());
+  }
+  // What a client would see: an id and an exit code.
+  std::vector<std::string> List(uint64_t generation = 0, const ListItems<ContainerRecord>::Selects& selects = nullptr) {
     const auto make = [&](const ContainerRecord& record) {
       made_.push_back(record.id());
-      v1::Container item;
-      item.set_id(record.id());
+      std::optional<v1::Container> item;
+      if (record.id() != "unlisted") item.emplace().set_id(record.id() + std::to_string(record.exit_code()));
       return item;
     };
     v1::ListContainersResponse response;
-    for (const auto& item : items_.Of(all, generation, selects, make)) {
-      AddSerialized(response, v1::ListContainersResponse::kContainersFieldNumber, *item);
-    }
+    items_.AddTo(response, v1::ListContainersResponse::kContainersFieldNumber, generation, selects, make);
     const auto received = Received(response);
     std::vector<std::string> ids;
     for (const v1::Container& container : received.containers()) ids.push_back(container.id());
@@ -40,52 +44,64 @@ class Items : public testing::Test {
   }
   std::vector<std::string> TakeMade() { return std::exchange(made_, {}); }
 
-  ListItems<ContainerRecord> items_;
+  TemporaryDirectory directory_;
+  RecordTable<ContainerRecord> records_{directory_.path() + "/containers", "container"};
+  ListItems<ContainerRecord> items_{records_};
   std::vector<std::string> made_;
 };
 
 TEST_F(Items, AreMadeOnceForEachStateOfTheirRecord) {
-  Snapshots all = {RecordOf("a"), RecordOf("b"), RecordOf("c")};
-  EXPECT_THAT(List(all), ElementsAre("a", "b", "c"));
+  for (const char* id : {"a", "b", "c"}) Insert(id);
+  EXPECT_THAT(List(), ElementsAre("a0", "b0", "c0"));
   EXPECT_THAT(TakeMade(), ElementsAre("a", "b", "c"));
-  EXPECT_THAT(List(all), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(List(), ElementsAre("a0", "b0", "c0"));
   EXPECT_THAT(TakeMade(), IsEmpty());
-  all[1] = RecordOf("b");
-  EXPECT_THAT(List(all), ElementsAre("a", "b", "c"));
+  Change("b");
+  EXPECT_THAT(List(), ElementsAre("a0", "b1", "c0"));
   EXPECT_THAT(TakeMade(), ElementsAre("b"));
 }
 
-TEST_F(Items, AreFoundAgainBetweenRecordsThatComeAndGo) {
-  const Snapshots records = {RecordOf("a"), RecordOf("b"), RecordOf("c"), RecordOf("d")};
-  List({records[1], records[2]});
+TEST_F(Items, AreKeptWhileOtherRecordsComeAndGo) {
+  for (const char* id : {"b", "c"}) Insert(id);
+  List();
   TakeMade();
-  EXPECT_THAT(List({records[0], records[2], records[3]}), ElementsAre("a", "c", "d"));
+  for (const char* id : {"a", "d"}) Insert(id);
+  ASSERT_TRUE(records_.Erase("b").ok());
+  EXPECT_THAT(List(), ElementsAre("a0", "c0", "d0"));
   EXPECT_THAT(TakeMade(), ElementsAre("a", "d"));
-  EXPECT_THAT(List({}), IsEmpty());
+  for (const char* id : {"a", "c", "d"}) ASSERT_TRUE(records_.Erase(id).ok());
+  EXPECT_THAT(List(), IsEmpty());
 }
 
 TEST_F(Items, OfRecordsThatAreGoneAreNotKept) {
-  const auto record = RecordOf("a");
-  List({record});
-  EXPECT_EQ(record.use_count(), 2);
-  List({});
+  Insert("a");
+  List();
+  const auto record = records_.Get("a");
+  ASSERT_TRUE(records_.Erase("a").ok());
+  List();
   EXPECT_EQ(record.use_count(), 1);
 }
 
 TEST_F(Items, ThatNobodyHasAskedForAreMadeLater) {
-  const Snapshots all = {RecordOf("a"), RecordOf("b")};
-  EXPECT_THAT(List(all, 0, "a"), ElementsAre("b"));
+  for (const char* id : {"a", "b"}) Insert(id);
+  const auto selects = [](const ContainerRecord& record) { return record.id() == "b"; };
+  EXPECT_THAT(List(0, selects), ElementsAre("b0"));
   EXPECT_THAT(TakeMade(), ElementsAre("b"));
-  EXPECT_THAT(List(all), ElementsAre("a", "b"));
+  EXPECT_THAT(List(), ElementsAre("a0", "b0"));
   EXPECT_THAT(TakeMade(), ElementsAre("a"));
 }
 
 TEST_F(Items, AreMadeAnewWhenWhatTheyShowBesideTheirRecordHasChanged) {
-  const Snapshots all = {RecordOf("a")};
-  List(all, 1);
+  Insert("a");
+  List(1);
   TakeMade();
-  List(all, 2);
+  List(2);
   EXPECT_THAT(TakeMade(), ElementsAre("a"));
+}
+
+TEST_F(Items, AreOfNoRecordThatIsInNoList) {
+  for (const char* id : {"a", "unlisted"}) Insert(id);
+  EXPECT_THAT(List(), ElementsAre("a0"));
 }
 
 }  // namespace
