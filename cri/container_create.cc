@@ -15,6 +15,7 @@
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
 #include "cri/stop_signal.h"
+#include "nspawn/cgroup_moves.h"
 
 namespace cri {
 namespace {
@@ -129,6 +130,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context, const
       return base::InvalidArgument("the container's configuration has no metadata with a name");
     }
     ASSIGN_OR_RETURN(const auto found, runtime_.sandboxes.Find(in->pod_sandbox_id()));
+    nspawn::ExpectCgroupMove();  // a start follows at once
     // One creation in a pod at a time, and none while the pod is being stopped or removed.
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnSandbox(found->id(), DeadlineOf(*context)));
     const auto sandbox = runtime_.sandboxes.Get(found->id());

@@ -6,6 +6,7 @@
 #include "cri/container_restore.h"
 #include "cri/rpc.h"
 #include "cri/runtime_service.h"
+#include "nspawn/cgroup_moves.h"
 
 namespace cri {
 namespace {
@@ -57,6 +58,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context, const 
                                             v1::StartContainerResponse*) {
   return Answer(*context, RpcKind::kChange, "StartContainer", [&]() -> base::Status {
     ASSIGN_OR_RETURN(const auto found, runtime_.containers.Find(in->container_id()));
+    nspawn::ExpectCgroupMove();
     runtime_.AddLogFields(*found);
     ASSIGN_OR_RETURN(const Operations::Turn turn, runtime_.BeginOnContainer(found->id(), DeadlineOf(*context)));
     const auto record = runtime_.containers.Get(found->id());

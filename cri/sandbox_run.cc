@@ -16,6 +16,7 @@
 #include "cri/sandbox_files.h"
 #include "cri/sysctls.h"
 #include "cri/user_namespace.h"
+#include "nspawn/cgroup_moves.h"
 #include "nspawn/hostname.h"
 
 namespace cri {
@@ -194,6 +195,7 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context, const v
     RETURN_IF_ERROR(Validate(*in));
     ASSIGN_OR_RETURN(const RuntimeHandler handler, runtime_.HandlerOf(in->runtime_handler()));
     RETURN_IF_ERROR(CheckHandler(handler, *in));
+    nspawn::ExpectCgroupMove();
     const v1::PodSandboxMetadata& metadata = in->config().metadata();
     const std::string key = "pod " + metadata.namespace_() + "/" + metadata.name() + " " + metadata.uid() + " " +
                             std::to_string(metadata.attempt());
