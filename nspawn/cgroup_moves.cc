@@ -8,24 +8,13 @@
 #include <string>
 #include <thread>
 
-#include "base/files.h"
-#include "base/text.h"
 #include "nspawn/cgroup_file.h"
+#include "nspawn/checkpoint.h"
 
 namespace nspawn {
 namespace {
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
-
-// Of this process, in the hierarchy of version 2 (cgroups(7), /proc/[pid]/cgroup).
-std::string OwnCgroup() {
-  const auto content = base::ReadFile("/proc/self/cgroup", 1 << 16);
-  if (!content.ok()) return {};
-  for (const std::string_view line : base::Split(*content, '\n')) {
-    if (line.starts_with("0::/")) return std::string(line.substr(3));
-  }
-  return {};
-}
 
 class Mover {
  public:
@@ -39,7 +28,9 @@ class Mover {
 
  private:
   void Run(const std::stop_token& stop) {
-    const std::string directory = kRoot + OwnCgroup();
+    const auto cgroup = CgroupOf(::getpid());
+    if (!cgroup.ok()) return;
+    const std::string directory = kRoot + *cgroup;
     std::unique_lock lock(mutex_);
     while (changed_.wait(lock, stop, [this] { return expected_; })) {
       expected_ = false;
