@@ -52,13 +52,13 @@ asked_and_traced() {
 }
 
 test_a_start_is_one_trace_for_each_call_with_what_it_waited_for_below_it() {
-  local pod call trace span
+  local pod call trace
   pod=$(pod traced)
   started traced "$pod" main >/dev/null
   for call in RunPodSandbox CreateContainer StartContainer; do
     eventually 10 has_span "^cri-nspawnd .* Server $call\$"
     # crictl does not trace: the daemon's span is the trace's first.
-    read -r _ trace span _ <<<"$(one_span "^cri-nspawnd [0-9a-f]{32} [0-9a-f]{16} - Server $call\$")"
+    read -r _ trace _ <<<"$(one_span "^cri-nspawnd [0-9a-f]{32} [0-9a-f]{16} - Server $call\$")"
     case $call in
       RunPodSandbox) one_span "^cri-nspawnd $trace [0-9a-f]+ [0-9a-f]+ Client bus StartTransientUnit\$" ;;
       CreateContainer) has_span "^cri-nspawnd $trace [0-9a-f]+ [0-9a-f]+ Internal disk write record\$" ;;
@@ -81,7 +81,7 @@ test_a_call_of_a_client_that_traces_is_in_its_trace() {
 }
 
 test_an_error_is_in_its_span() {
-  ! crictl inspectp no-such-pod >/dev/null 2>&1
+  refused 'not found' crictl inspectp no-such-pod
   eventually 10 has_span '^cri-nspawnd .* Server PodSandboxStatus$'
   contains "$(printed | grep -A12 'Name .*: PodSandboxStatus')" 'Status code +: Error'
 }
