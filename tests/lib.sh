@@ -36,6 +36,20 @@ logged() {
   rm -f "$log"
 }
 
+# ensure_built NAME TARGET COMMAND… has COMMAND make TARGET in the cache unless it is there, removes other versions of it
+# (NAME-v…), and prints the path. One at a time.
+ensure_built() {
+  local name=$1 target=$2
+  shift 2
+  mkdir -p "$cache"
+  exec 8>"$cache/$name.lock"
+  flock 8
+  [[ -e $target ]] || logged "$target.log" "$@" 8>&-
+  find "$cache" -maxdepth 1 -name "$name-v*" ! -path "$target" -exec rm -rf {} +
+  exec 8>&-
+  printf '%s\n' "$target"
+}
+
 # install_packages PACKAGE… by apt-get, quietly.
 install_packages() {
   say "installing $*"
