@@ -115,6 +115,8 @@ TEST_F(ExecStream, AClosedReaderIsSeenByTheWriter) {
 TEST_F(ExecStream, TheEndOfTheConnectionKillsTheProcessGroup) {
   auto stream = Start("sleep 4711 & sleep 4711 & echo ready; wait");
   ReadUntil(stream->Output(), "ready");
+  // The shell's children have been made, but may not have executed it yet.
+  for (int i = 0; i < 100 && !IsAliveInside("sleep"); ++i) std::this_thread::sleep_for(10ms);
   EXPECT_TRUE(IsAliveInside("sleep"));
   stream.reset();
   for (int i = 0; i < 100 && IsAliveInside("sleep"); ++i) std::this_thread::sleep_for(10ms);
