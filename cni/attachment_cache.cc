@@ -24,6 +24,7 @@ base::Json ToJson(const CachedAttachment& attachment) {
           {"interface", invocation.interface},
           {"arguments", invocation.arguments},
           {"capabilities", invocation.capabilities},
+          {"masquerade", invocation.masquerade},
           {"configuration", attachment.configuration},
           {"result", attachment.result}};
 }
@@ -40,6 +41,8 @@ base::Result<CachedAttachment> FromJson(base::Json json) {
   ASSIGN_OR_RETURN(invocation.arguments, base::StringMember(json, "arguments"));
   invocation.capabilities = std::move(json["capabilities"]);
   if (!invocation.capabilities.is_object()) return base::InvalidArgument("its \"capabilities\" are not a JSON object");
+  // Not in records of earlier versions.
+  if (const auto own = json.find("masquerade"); own != json.end()) invocation.masquerade = *own == true;
   attachment.configuration = std::move(json["configuration"]);
   attachment.result = std::move(json["result"]);
   if (!attachment.result.is_null() && !attachment.result.is_object()) {

@@ -20,8 +20,13 @@ namespace cni {
 struct NetworkOptions {
   std::string configuration_directory = "/etc/cni/net.d";
   std::vector<std::string> plugin_directories = {"/opt/cni/bin", "/usr/lib/cni"};
+  // Where plugins, and what stands in for one, find iptables, nft and the like: PATH.
+  std::vector<std::string> program_directories = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+                                                  "/usr/bin",        "/sbin",          "/bin"};
   std::string cache_directory = "/var/lib/cri-nspawn/cni";
   std::chrono::milliseconds plugin_timeout{120'000};
+  // The rules of "ipMasq" of what is attached are made by the runtime, where it can, instead of the plugin.
+  bool masquerade = false;
 };
 
 // Capability "portMappings".

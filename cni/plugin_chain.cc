@@ -5,13 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "cni/namespaces.h"
 #include "cni/plugin_result.h"
-#include "cni/stand_in.h"
 
 namespace cni {
 namespace {
@@ -24,8 +25,6 @@ constexpr size_t kMostIdLength = 128;
 constexpr uint64_t kUnknownContainer = 3;
 // For what a kubelet's question, or every new pod, waits for.
 constexpr std::chrono::milliseconds kMostForNetwork{10'000};
-// Plugins look for iptables, nft and the like.
-constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 std::string Joined(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
@@ -59,19 +58,26 @@ base::Json RequestConfiguration(const Configuration& configuration, const Plugin
     if (!runtime_configuration.is_object()) runtime_configuration = base::Json::object();
     runtime_configuration[capability] = *value;
   }
+  if (invocation.masquerade && Masquerade::Covers(plugin)) request["ipMasq"] = false;
   if (!previous_result.is_null()) request["prevResult"] = previous_result;
   return request;
 }
 
-std::vector<std::string> Environment(std::string_view verb, const Invocation& invocation,
-                                     const std::vector<std::string>& directories) {
-  return {kPath,
-          "CNI_COMMAND=" + std::string(verb),
-          "CNI_CONTAINERID=" + invocation.container_id,
-          "CNI_NETNS=" + invocation.namespace_path,
-          "CNI_IFNAME=" + invocation.interface,
-          "CNI_ARGS=" + invocation.arguments,
-          "CNI_PATH=" + Joined(directories, ":")};
+std::vector<std::string> Environment(std::string_view verb, const Invocation& invocation) {
+  return {"CNI_COMMAND=" + std::string(verb), "CNI_CONTAINERID=" + invocation.container_id,
+          "CNI_NETNS=" + invocation.namespace_path, "CNI_IFNAME=" + invocation.interface,
+          "CNI_ARGS=" + invocation.arguments};
+}
+
+// Whether the interface is in its namespace still: not when a DEL was cut off, by this process or an earlier one.
+bool HasInterface(const Invocation& invocation) {
+  if (invocation.namespace_path.empty()) return false;
+  bool found = false;
+  const base::Status looked = RunInNamespace(invocation.namespace_path, [&] {
+    found = ::if_nametoindex(invocation.interface.c_str()) != 0;
+    return base::Ok();
+  });
+  return looked.ok() && found;
 }
 
 // The error object of section 5, "Error", as one sentence. Plugins are not trusted to keep to its types.
@@ -135,8 +141,13 @@ base::Status Validate(const Invocation& invocation) {
   return base::Ok();
 }
 
-PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::chrono::milliseconds timeout)
-    : runner_(runner), directories_(std::move(directories)), timeout_(timeout) {}
+PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> directories,
+                         std::vector<std::string> program_directories, std::chrono::milliseconds timeout)
+    : runner_(runner),
+      directories_(std::move(directories)),
+      path_("PATH=" + Joined(program_directories, ":")),
+      timeout_(timeout),
+      masquerade_(runner, std::move(program_directories), timeout) {}
 
 base::Result<std::string> PluginChain::Find(const std::string& type) const {
   for (const std::string& directory : directories_) {
@@ -153,9 +164,14 @@ base::Status PluginChain::FindAll(const Configuration& configuration) const {
   return base::Ok();
 }
 
+bool PluginChain::CanMasquerade(const Configuration& configuration) const {
+  return std::any_of(configuration.plugins.begin(), configuration.plugins.end(), &Masquerade::Covers) &&
+         masquerade_.IsAvailable();
+}
+
 PluginChain::Outcome PluginChain::Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
                                       const Invocation& invocation, const base::Json& previous_result) const {
-  return Execute(verb, plugin, Environment(verb, invocation, directories_),
+  return Execute(verb, plugin, Environment(verb, invocation),
                  RequestConfiguration(configuration, plugin, invocation, previous_result), timeout_);
 }
 
@@ -163,8 +179,7 @@ PluginChain::Outcome PluginChain::RunForNetwork(std::string_view verb, const Con
                                                 const Plugin& plugin, const base::Json& members) const {
   base::Json request = RequestConfiguration(configuration, plugin, Invocation(), base::Json());
   request.update(members);
-  return Execute(verb, plugin, {kPath, "CNI_COMMAND=" + std::string(verb), "CNI_PATH=" + Joined(directories_, ":")},
-                 request, std::min(timeout_, kMostForNetwork));
+  return Execute(verb, plugin, {"CNI_COMMAND=" + std::string(verb)}, request, std::min(timeout_, kMostForNetwork));
 }
 
 PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& plugin,
@@ -173,16 +188,18 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   // The wording of libcni, which users search the web for.
   const std::string doing = "plugin type=\"" + base::Printable(plugin.type, 64) + "\" failed (" + LowerCase(verb) + ")";
   auto program = Find(plugin.type);
-  if (!program.ok()) return {{}, 0, false, std::move(program).error()};
+  if (!program.ok()) return {{}, 0, std::move(program).error()};
   const base::TraceSpan span("cni", plugin.type, verb);
   PluginCall call;
   call.program = *std::move(program);
   call.environment = std::move(environment);
+  call.environment.push_back("CNI_PATH=" + Joined(directories_, ":"));
+  call.environment.push_back(path_);
   call.standard_input = base::JsonText(request);
   call.timeout = timeout;
   auto output = runner_.Run(call);
-  if (!output.ok()) return {{}, 0, false, std::move(output).error().Wrap(doing)};
-  if (output->exit_code == 0) return {std::move(output->standard_output), 0, false, base::Ok()};
+  if (!output.ok()) return {{}, 0, std::move(output).error().Wrap(doing)};
+  if (output->exit_code == 0) return {std::move(output->standard_output), 0, base::Ok()};
 
   uint64_t code = 0;
   std::string message;
@@ -195,7 +212,7 @@ PluginChain::Outcome PluginChain::Execute(std::string_view verb, const Plugin& p
   } else {
     message = PlainFailureText(*output);
   }
-  return {{}, code, output->exit_code > 128, base::Error(base::Code::kUnknown, doing + ": " + message)};
+  return {{}, code, base::Error(base::Code::kUnknown, doing + ": " + message)};
 }
 
 base::Status PluginChain::Add(const Configuration& configuration, const Invocation& invocation,
@@ -213,35 +230,47 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
           .Wrap("plugin type=\"" + base::Printable(plugin.type, 64) + "\" gave a result that cannot be used");
     }
     result = *std::move(parsed);
+    if (!invocation.masquerade || !Masquerade::Covers(plugin)) continue;
+    RETURN_IF_ERROR(masquerade_.Add(configuration.name, invocation.container_id, invocation.interface, result));
+    FAULT_POINT("network attach: rules made");
   }
   return base::Ok();
 }
 
 base::Status PluginChain::Delete(const Configuration& configuration, const Invocation& invocation,
                                  const base::Json& result) const {
+  const auto delete_rules = [&](const std::vector<std::string>& addresses) -> base::Status {
+    RETURN_IF_ERROR(masquerade_.Delete(configuration.name, invocation.container_id, addresses));
+    FAULT_POINT("network detach: rules removed");
+    return base::Ok();
+  };
+  bool complete = true;
+  if (invocation.masquerade) {
+    const auto addresses = AddressesOf(result, invocation.interface);
+    // Where no thread can be had it is done last.
+    auto rules = std::async(delete_rules, addresses.ok() ? *addresses : std::vector<std::string>());
+    base::Status deleted = DeletePlugins(configuration, invocation, result, complete);
+    base::Status rules_deleted = rules.get();
+    return deleted.ok() ? std::move(rules_deleted) : std::move(deleted);
+  }
+  RETURN_IF_ERROR(DeletePlugins(configuration, invocation, result, complete));
+  // bridge and ptp (1.1.1 to 1.7) learn from the interface for which addresses they have made rules.
+  return complete || !CanMasquerade(configuration) ? base::Ok() : delete_rules({});
+}
+
+base::Status PluginChain::DeletePlugins(const Configuration& configuration, const Invocation& invocation,
+                                        const base::Json& result, bool& complete) const {
   // Before version 0.4.0 a DEL knew no prevResult.
   const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
-  // Whoever was killed in the DEL before, of this process or an earlier one.
-  StandIn interface(invocation.namespace_path, invocation.interface,
-                    AddressesInNamespace(result, invocation.interface));
-  interface.Make();
+  complete = HasInterface(invocation);
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
-    const auto failed = [&] {
-      return !outcome.status.ok() && outcome.error_code != kUnknownContainer &&
-             outcome.status.error().code() == base::Code::kUnknown;
-    };
-    // Whether it was killed or failed over rules that others were changing: it may have deleted the interface already.
-    if (failed()) {
+    // Whether it was killed, failed over rules that others were changing, or over what it did not come to make in its
+    // ADD.
+    if (!outcome.status.ok() && outcome.error_code != kUnknownContainer &&
+        outcome.status.error().code() == base::Code::kUnknown) {
       base::Log(base::LogLevel::kNotice, "once more: " + outcome.status.error().message());
-      interface.Make();
-      outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
-    }
-    // A plugin may fail over what it did not come to make in its ADD, or has removed in a DEL before, and skip that the
-    // next time: bridge 1.1.1 finds the interface gone then, and does not look for the chains of its address any more.
-    if (failed() && !outcome.killed) {
-      base::Log(base::LogLevel::kNotice, "once more, without an interface: " + outcome.status.error().message());
-      interface.Remove();
+      complete = false;
       outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     }
     FAULT_POINT("network detach: a plugin has run");

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "cni/configuration.h"
+#include "cni/masquerade.h"
 #include "cni/plugin_runner.h"
 
 namespace cni {
@@ -21,6 +22,7 @@ struct Invocation {
   std::string interface;                           // CNI_IFNAME
   std::string arguments;                           // CNI_ARGS
   base::Json capabilities = base::Json::object();  // capability arguments by name
+  bool masquerade = false;                         // the rules of "ipMasq" are the runtime's (masquerade.h)
 };
 
 // Whether the parameters may be handed to a plugin (section 2, "Parameters"): kInvalidArgument when not.
@@ -29,19 +31,24 @@ base::Status Validate(const Invocation& invocation);
 // Thread-safe.
 class PluginChain {
  public:
-  // `runner` must outlive the chain.
-  PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::chrono::milliseconds timeout);
+  // Plugins are searched in `directories`, and search programs in `program_directories`. `runner` must outlive the
+  // chain.
+  PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::vector<std::string> program_directories,
+              std::chrono::milliseconds timeout);
 
   // kFailedPrecondition with the name of the first plugin that is in none of the directories.
   base::Status FindAll(const Configuration& configuration) const;
+
+  // Whether the runtime can make the rules of "ipMasq" in place of a plugin of this configuration.
+  bool CanMasquerade(const Configuration& configuration) const;
 
   // Calls ADD of every plugin in order, each with its predecessor's result. `result` holds the result of the last
   // plugin that succeeded, null when none has, also after a failure.
   base::Status Add(const Configuration& configuration, const Invocation& invocation, base::Json& result) const;
 
   // Calls DEL of every plugin in reverse order, each with `result`, that of the ADD or null when it is not known. A
-  // plugin that fails is called once more; a second failure ends it, as the specification wants it. An interface that
-  // was deleted by a DEL that was cut off is replaced while the plugins run (stand_in.h).
+  // plugin that fails is called once more; a second failure ends it, as the specification wants it. Rules of "ipMasq"
+  // that the runtime made go at the same time, and those that a plugin would not find after it was cut off, afterwards.
   base::Status Delete(const Configuration& configuration, const Invocation& invocation, const base::Json& result) const;
 
   // Calls CHECK of every plugin in order, each with `result`. Nothing is called where the configuration disables that,
@@ -65,7 +72,6 @@ class PluginChain {
   struct Outcome {
     std::string output;       // of a plugin that succeeded
     uint64_t error_code = 0;  // of the error that a plugin reported, 0 when there is none
-    bool killed = false;      // by a signal
     base::Status status;
   };
   base::Result<std::string> Find(const std::string& type) const;
@@ -74,12 +80,17 @@ class PluginChain {
   // A verb that is not about one attachment; `members` join the plugin's configuration.
   Outcome RunForNetwork(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
                         const base::Json& members) const;
+  // `complete` says whether each plugin came to its end at once, and the interface was there for it.
+  base::Status DeletePlugins(const Configuration& configuration, const Invocation& invocation, const base::Json& result,
+                             bool& complete) const;
   Outcome Execute(std::string_view verb, const Plugin& plugin, std::vector<std::string> environment,
                   const base::Json& request, std::chrono::milliseconds timeout) const;
 
   PluginRunner& runner_;
   const std::vector<std::string> directories_;
+  const std::string path_;  // PATH=…
   const std::chrono::milliseconds timeout_;
+  const Masquerade masquerade_;
 };
 
 }  // namespace cni

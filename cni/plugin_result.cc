@@ -2,8 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include <algorithm>
-
 #include "base/text.h"
 
 namespace cni {
@@ -15,17 +13,17 @@ bool IsAddressOf(int family, const std::string& text) {
   return text.find('\0') == std::string::npos && ::inet_pton(family, text.c_str(), &binary) == 1;
 }
 
-// "10.1.2.3/24" to "10.1.2.3".
-base::Result<std::string> AddressOf(const base::Json& object, const char* member) {
+// Of "10.1.2.3/24".
+base::Result<InterfaceAddress> AddressOf(const base::Json& object, const char* member) {
   ASSIGN_OR_RETURN(const std::string text, base::StringMember(object, member));
   const size_t slash = text.find('/');
-  std::string address = text.substr(0, slash);
+  const std::string address = text.substr(0, slash);
   const uint64_t longest = IsAddressOf(AF_INET, address) ? 32 : IsAddressOf(AF_INET6, address) ? 128 : 0;
   const auto length = slash == std::string::npos ? std::nullopt : base::ParseUnsigned(text.substr(slash + 1));
   if (longest == 0 || !length || *length > longest) {
     return base::InvalidArgument("\"" + base::Printable(text, 64) + "\" is not an address with a prefix length");
   }
-  return address;
+  return InterfaceAddress{address, static_cast<unsigned>(*length)};
 }
 
 // Whether the entry of "ips" belongs to the interface of that name.
@@ -49,14 +47,15 @@ bool IsAddress(const std::string& text) {
   return IsAddressOf(AF_INET, text) || IsAddressOf(AF_INET6, text);
 }
 
-base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, const std::string& interface) {
-  std::vector<std::string> addresses;
+base::Result<std::vector<InterfaceAddress>> InterfaceAddressesOf(const base::Json& result,
+                                                                 const std::string& interface) {
+  std::vector<InterfaceAddress> addresses;
   // Versions before 0.3.0 know one address of each family.
   for (const char* family : {"ip4", "ip6"}) {
     const auto entry = result.find(family);
     if (entry == result.end() || entry->is_null()) continue;
     if (!entry->is_object()) return base::InvalidArgument("\"" + std::string(family) + "\" is not a JSON object");
-    ASSIGN_OR_RETURN(std::string address, AddressOf(*entry, "ip"));
+    ASSIGN_OR_RETURN(InterfaceAddress address, AddressOf(*entry, "ip"));
     addresses.push_back(std::move(address));
   }
   const auto entries = result.find("ips");
@@ -64,25 +63,19 @@ base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, con
   if (!entries->is_array()) return base::InvalidArgument("\"ips\" is not a list");
   for (const base::Json& entry : *entries) {
     if (!entry.is_object()) return base::InvalidArgument("an entry of \"ips\" is not a JSON object");
-    ASSIGN_OR_RETURN(std::string address, AddressOf(entry, "address"));
+    ASSIGN_OR_RETURN(InterfaceAddress address, AddressOf(entry, "address"));
     ASSIGN_OR_RETURN(const bool is_on, IsOn(entry, result, interface));
     if (is_on) addresses.push_back(std::move(address));
   }
   return addresses;
 }
 
-std::vector<std::string> AddressesInNamespace(const base::Json& result, const std::string& interface) {
-  const auto interfaces = result.find("interfaces");
-  if (interfaces == result.end() || !interfaces->is_array()) return {};
-  const bool is_there = std::any_of(interfaces->begin(), interfaces->end(), [&](const base::Json& entry) {
-    if (!entry.is_object()) return false;
-    const auto name = base::StringMember(entry, "name");
-    const auto sandbox = base::StringMember(entry, "sandbox");
-    return name.ok() && *name == interface && sandbox.ok() && !sandbox->empty();
-  });
-  if (!is_there) return {};
-  auto addresses = AddressesOf(result, interface);
-  return addresses.ok() ? *std::move(addresses) : std::vector<std::string>();
+base::Result<std::vector<std::string>> AddressesOf(const base::Json& result, const std::string& interface) {
+  ASSIGN_OR_RETURN(std::vector<InterfaceAddress> with_lengths, InterfaceAddressesOf(result, interface));
+  std::vector<std::string> addresses;
+  addresses.reserve(with_lengths.size());
+  for (InterfaceAddress& each : with_lengths) addresses.push_back(std::move(each.address));
+  return addresses;
 }
 
 }  // namespace cni

@@ -1,4 +1,5 @@
-// The boundary at which CNI plugins are executed, so that the daemon need not fork and tests need no plugins.
+// The boundary at which CNI plugins, and programs in their place, are executed, so that the daemon need not fork and
+// tests need no plugins.
 #pragma once
 
 #include <chrono>
@@ -11,6 +12,7 @@ namespace cni {
 
 struct PluginCall {
   std::string program;                   // absolute path
+  std::vector<std::string> arguments;    // after the program's name; a plugin takes none
   std::vector<std::string> environment;  // NAME=value, complete
   std::string standard_input;
   std::chrono::milliseconds timeout{0};

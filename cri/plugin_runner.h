@@ -14,6 +14,7 @@ class PluginRunner final : public cni::PluginRunner {
     nspawn::ProgramRequest request;
     request.program = call.program;
     request.arguments = {call.program};
+    request.arguments.insert(request.arguments.end(), call.arguments.begin(), call.arguments.end());
     request.environment = call.environment;
     request.standard_input = call.standard_input;
     request.timeout = call.timeout;

@@ -94,11 +94,15 @@ bool IsPin(const std::string& mount_point) {
   return mount_point.starts_with("/run/netns/");
 }
 
-// Chains and rules of the plugins name the attachment in a comment, by its whole id.
+// Rules for pods name the attachment in a comment, by its whole id; a chain without rules has only its own name.
 base::Result<Owners> NatRules() {
   ASSIGN_OR_RETURN(const std::string rules, Output({"iptables-save", "-t", "nat"}));
   std::set<std::string> found;
   for (const std::string& line : Lines(rules)) {
+    if (line.starts_with(":CNI-")) {
+      const std::string chain = line.substr(1, line.find(' ') - 1);
+      if (rules.find("-A " + chain + " ") == std::string::npos) found.insert(chain);
+    }
     constexpr std::string_view kBefore = "id: \\\"";
     const size_t at = line.find(kBefore);
     if (at != std::string::npos) found.insert(ShortId(line.substr(at + kBefore.size())));

@@ -17,7 +17,7 @@ using testing::IsEmpty;
 CachedAttachment Sample(const std::string& id) {
   CachedAttachment attachment;
   attachment.invocation = {
-      id, "/run/netns/x", "eth0", "IgnoreUnknown=1;A=b", {{"portMappings", base::Json::array({1})}}};
+      id, "/run/netns/x", "eth0", "IgnoreUnknown=1;A=b", {{"portMappings", base::Json::array({1})}}, true};
   attachment.configuration = {{"name", "n"}};
   return attachment;
 }
@@ -34,6 +34,7 @@ TEST(AttachmentCache, AnEntryIsReadAsItWasWritten) {
   EXPECT_EQ(read->invocation.interface, "eth0");
   EXPECT_EQ(read->invocation.arguments, "IgnoreUnknown=1;A=b");
   EXPECT_EQ(read->invocation.capabilities, attachment.invocation.capabilities);
+  EXPECT_TRUE(read->invocation.masquerade);
   EXPECT_EQ(read->configuration, attachment.configuration);
   EXPECT_TRUE(read->result.is_null());
 

@@ -61,7 +61,7 @@ class NetworkTest : public testing::Test {
   }
 
   std::unique_ptr<Network> NetworkOn(const std::string& cache) {
-    NetworkOptions options;
+    NetworkOptions options = options_;
     options.configuration_directory = root_ / "net.d";
     options.plugin_directories = {root_ / "absent", root_ / "bin"};
     options.cache_directory = cache;
@@ -101,6 +101,7 @@ class NetworkTest : public testing::Test {
 
   TemporaryDirectory root_;
   ScriptedRunner runner_;
+  NetworkOptions options_;
   std::unique_ptr<Network> network_;
 };
 
@@ -313,12 +314,95 @@ TEST_F(NetworkTest, AFailedDetachStopsAndCanBeRepeated) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().message(),
             "tear down the network of pod1: plugin type=\"second\" failed (del): disk full (error code 5)");
-  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second", "DEL second"));
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL second"));
   EXPECT_THAT(Ids(), ElementsAre("pod1"));
   runner_.AnswerBy(Success);
   EXPECT_TRUE(network_->Detach(Pod()).ok());
   EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("DEL third", "DEL second", "DEL first"));
   EXPECT_THAT(Ids(), IsEmpty());
+}
+
+class MasqueradedNetworkTest : public NetworkTest {
+ protected:
+  void SetUp() override {
+    NetworkTest::SetUp();
+    InstallPlugin("bridge");
+    for (const char* program : {"iptables", "iptables-restore", "ip6tables", "ip6tables-restore"}) {
+      InstallPlugin(program);
+    }
+    options_.masquerade = true;
+    options_.program_directories = {root_ / "bin"};
+    Configure(R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","ipMasq":true},{"type":"second"}]})");
+    runner_.AnswerBy([](const Call& call) { return call.verb.empty() ? PluginOutput() : Success(call); });
+  }
+};
+
+TEST_F(MasqueradedNetworkTest, TheRulesComeAndGoBesideThePlugin) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  EXPECT_EQ(CacheEntry()["masquerade"], true);
+  auto calls = runner_.TakeCalls();
+  ASSERT_EQ(calls.size(), 4u);
+  EXPECT_EQ(calls[0].plugin, "bridge");
+  EXPECT_EQ(calls[0].input["ipMasq"], false);
+  EXPECT_EQ(calls[1].plugin, "iptables-restore");
+  EXPECT_THAT(calls[1].text, HasSubstr("-A POSTROUTING -s 10.1.2.3 -j CNI-"));
+  EXPECT_EQ(calls[2].plugin, "ip6tables-restore");
+  EXPECT_THAT(calls[2].text, HasSubstr("-A POSTROUTING -s fd00::3 -j CNI-"));
+  EXPECT_EQ(calls[3].plugin, "second");
+
+  // As they were made, whatever is configured by now.
+  options_.masquerade = false;
+  network_ = NetworkOn(root_ / "cache");
+  ASSERT_TRUE(network_->Detach(Pod()).ok());
+  calls = runner_.TakeCalls();
+  std::vector<std::string> names;
+  for (const Call& call : calls) {
+    names.push_back(call.plugin);
+    if (call.plugin == "bridge") {
+      EXPECT_EQ(call.input["ipMasq"], false);
+    }
+    if (call.plugin == "iptables-restore") {
+      EXPECT_THAT(call.text, HasSubstr("-D POSTROUTING -s 10.1.2.3 -j CNI-"));
+    }
+  }
+  EXPECT_THAT(names, UnorderedElementsAre("second", "bridge", "iptables-restore", "ip6tables-restore"));
+  EXPECT_THAT(Ids(), IsEmpty());
+}
+
+TEST_F(MasqueradedNetworkTest, RulesThatCannotBeMadeFailTheAttach) {
+  runner_.AnswerBy([](const Call& call) {
+    return call.plugin == "ip6tables-restore" && call.text.find("-A ") != std::string::npos
+               ? PluginOutput{1, "", "no such table"}
+           : call.verb.empty() ? PluginOutput()
+                               : Success(call);
+  });
+  const auto result = network_->Attach(Pod());
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(
+      result.error().message(),
+      "set up the network of pod1: masquerade the pod's addresses: ip6tables-restore exited with status 1: no such "
+      "table");
+  EXPECT_THAT(Ids(), IsEmpty());
+}
+
+TEST_F(MasqueradedNetworkTest, RulesThatStayFailTheDetach) {
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  runner_.AnswerBy([](const Call& call) {
+    return call.verb.empty() ? PluginOutput{4, "", "out of memory"} : Success(call);
+  });
+  const auto detached = network_->Detach(Pod());
+  ASSERT_FALSE(detached.ok());
+  EXPECT_THAT(detached.error().message(), HasSubstr("iptables exited with status 4: out of memory"));
+  EXPECT_THAT(Ids(), ElementsAre("pod1"));
+}
+
+TEST_F(MasqueradedNetworkTest, ThePluginMakesThemWhereTheProgramIsMissing) {
+  std::filesystem::remove(root_ / "bin/ip6tables-restore");
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  EXPECT_EQ(CacheEntry()["masquerade"], false);
+  const auto calls = runner_.TakeCalls();
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].input["ipMasq"], true);
 }
 
 TEST_F(NetworkTest, APluginThatFailsOverAHalfDoneAddIsAskedOnceMore) {

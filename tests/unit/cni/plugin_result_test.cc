@@ -30,15 +30,15 @@ TEST(PluginResult, AnAddressWithoutInterfaceIsThePods) {
   EXPECT_THAT(*Addresses(R"({"ips":[{"address":"10.0.0.2/16","interface":null}]})"), ElementsAre("10.0.0.2"));
 }
 
-TEST(PluginResult, AddressesInANamespaceAreThoseOfAnInterfaceThatIsSaidToBeThere) {
-  const auto addresses = [](const char* text) { return AddressesInNamespace(*base::ParseJsonObject(text), "eth0"); };
-  EXPECT_THAT(addresses(R"({"interfaces":[{"name":"veth1"},{"name":"eth0","sandbox":"/run/netns/x"}],
-      "ips":[{"address":"10.0.0.2/16","interface":1},{"address":"10.0.0.3/16","interface":0}]})"),
-              ElementsAre("10.0.0.2"));
-  EXPECT_THAT(addresses(R"({"ips":[{"address":"10.0.0.2/16"}]})"), IsEmpty());
-  EXPECT_THAT(addresses(R"({"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.2/16"}]})"), IsEmpty());
-  EXPECT_THAT(addresses(R"({"interfaces":[3,{"name":"eth0","sandbox":"x"}],"ips":[{"address":7}]})"), IsEmpty());
-  EXPECT_THAT(AddressesInNamespace(base::Json(), "eth0"), IsEmpty());
+TEST(PluginResult, PrefixLengthsAreThoseOfTheResult) {
+  const auto addresses = InterfaceAddressesOf(
+      *base::ParseJsonObject(R"({"ips":[{"address":"10.0.0.2/16"},{"address":"fd00::2/64"}]})"), "eth0");
+  ASSERT_TRUE(addresses.ok()) << addresses.error().message();
+  ASSERT_EQ(addresses->size(), 2u);
+  EXPECT_EQ((*addresses)[0].address, "10.0.0.2");
+  EXPECT_EQ((*addresses)[0].prefix_length, 16u);
+  EXPECT_EQ((*addresses)[1].address, "fd00::2");
+  EXPECT_EQ((*addresses)[1].prefix_length, 64u);
 }
 
 TEST(PluginResult, TheFormBeforeVersion030IsRead) {
@@ -47,6 +47,7 @@ TEST(PluginResult, TheFormBeforeVersion030IsRead) {
 }
 
 TEST(PluginResult, AResultMayHaveNoAddresses) {
+  EXPECT_THAT(*AddressesOf(base::Json(), "eth0"), IsEmpty());
   EXPECT_THAT(*Addresses("{}"), IsEmpty());
   EXPECT_THAT(*Addresses(R"({"ips":null})"), IsEmpty());
   EXPECT_THAT(*Addresses(R"({"ips":[]})"), IsEmpty());

@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cni/attachment_cache.h"
 #include "cni/namespaces.h"
 #include "cni/network.h"
@@ -63,7 +64,9 @@ class SpawningRunner : public PluginRunner {
     std::vector<char*> environment;
     for (const std::string& variable : call.environment) environment.push_back(const_cast<char*>(variable.c_str()));
     environment.push_back(nullptr);
-    std::array<char*, 2> arguments = {const_cast<char*>(call.program.c_str()), nullptr};
+    std::vector<char*> arguments = {const_cast<char*>(call.program.c_str())};
+    for (const std::string& argument : call.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
     pid_t pid = -1;
     const int error =
         ::posix_spawn(&pid, call.program.c_str(), &actions, nullptr, arguments.data(), environment.data());
@@ -154,7 +157,8 @@ bool ConnectsInTime(const std::string& address, uint16_t port) {
   return true;
 }
 
-class PluginsTest : public testing::Test {
+// With the rules of "ipMasq" made by the plugin, and by the runtime.
+class PluginsTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (!reason_to_skip.empty()) GTEST_SKIP() << reason_to_skip;
@@ -166,12 +170,15 @@ class PluginsTest : public testing::Test {
     rules_before_ = Rules();
   }
 
-  void CreateNetwork() {
+  void CreateNetwork() { network_ = NetworkWith(GetParam()); }
+
+  std::unique_ptr<Network> NetworkWith(bool masquerade) {
     NetworkOptions options;
     options.configuration_directory = root_ / "net.d";
     options.plugin_directories = {kPlugins};
     options.cache_directory = root_ / "cache";
-    network_ = Network::Create(options, runner_);
+    options.masquerade = masquerade;
+    return Network::Create(options, runner_);
   }
 
   void TearDown() override {
@@ -181,6 +188,17 @@ class PluginsTest : public testing::Test {
   }
 
   static std::string Rules() { return Output("iptables-save") + Output("ip6tables-save"); }
+
+  // And chains, but for those that portmap makes for all pods.
+  static std::vector<std::string> RulesOfPods() {
+    std::vector<std::string> found;
+    const std::string rules = Rules();
+    for (const std::string_view line : base::Split(rules, '\n')) {
+      const bool of_pods = line.starts_with(":CNI-") && !line.starts_with(":CNI-HOSTPORT-");
+      if (of_pods || line.find("id: ") != std::string_view::npos) found.emplace_back(line);
+    }
+    return found;
+  }
 
   Attachment Pod(const std::string& id) {
     auto path = namespaces_.Create(id, {});
@@ -210,11 +228,11 @@ class PluginsTest : public testing::Test {
   std::string rules_before_;
 };
 
-TEST_F(PluginsTest, TheShippedConfigurationIsReady) {
+TEST_P(PluginsTest, TheShippedConfigurationIsReady) {
   EXPECT_TRUE(network_->Ready().ok()) << network_->Ready().error().message();
 }
 
-TEST_F(PluginsTest, PodsHaveAddressesOfBothFamiliesAndReachEachOther) {
+TEST_P(PluginsTest, PodsHaveAddressesOfBothFamiliesAndReachEachOther) {
   const Attachment first = Pod("pod1");
   const Attachment second = Pod("pod2");
   const auto first_result = network_->Attach(first);
@@ -237,7 +255,7 @@ TEST_F(PluginsTest, PodsHaveAddressesOfBothFamiliesAndReachEachOther) {
   EXPECT_TRUE(network_->Detach(second).ok());
 }
 
-TEST_F(PluginsTest, ACheckSeesThatAPodHasLostItsInterface) {
+TEST_P(PluginsTest, ACheckSeesThatAPodHasLostItsInterface) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   const auto good = network_->Check("pod1");
@@ -247,7 +265,7 @@ TEST_F(PluginsTest, ACheckSeesThatAPodHasLostItsInterface) {
   EXPECT_TRUE(network_->Detach(pod).ok());
 }
 
-TEST_F(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
+TEST_P(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   EXPECT_EQ(Leases().size(), 2u);
@@ -261,7 +279,7 @@ TEST_F(PluginsTest, DetachingLeavesNoAddressRuleOrInterface) {
 }
 
 // The rules of bridge are for addresses that it reads from the interface.
-TEST_F(PluginsTest, ADetachThatWasCutOffBehindTheInterfaceIsFinished) {
+TEST_P(PluginsTest, ADetachThatWasCutOffBehindTheInterfaceIsFinished) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   Output("ip link delete eth0", pod.namespace_path);
@@ -271,11 +289,10 @@ TEST_F(PluginsTest, ADetachThatWasCutOffBehindTheInterfaceIsFinished) {
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
-  EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("peer")));
 }
 
 // Killed itself, or failing as what it has started was.
-TEST_F(PluginsTest, APluginThatEndsBehindTheInterfaceIsAskedAgain) {
+TEST_P(PluginsTest, APluginThatEndsBehindTheInterfaceIsAskedAgain) {
   for (const int exit_code : {128 + SIGKILL, 1}) {
     const Attachment pod = Pod("pod" + std::to_string(exit_code));
     ASSERT_TRUE(network_->Attach(pod).ok());
@@ -294,7 +311,7 @@ TEST_F(PluginsTest, APluginThatEndsBehindTheInterfaceIsAskedAgain) {
   }
 }
 
-TEST_F(PluginsTest, APluginThatEndsBehindItsRulesIsAskedWithoutAnInterface) {
+TEST_P(PluginsTest, APluginThatEndsBehindItsRulesIsAskedAgain) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   int calls = 0;
@@ -305,12 +322,12 @@ TEST_F(PluginsTest, APluginThatEndsBehindItsRulesIsAskedWithoutAnInterface) {
   };
   const auto detached = network_->Detach(pod);
   ASSERT_TRUE(detached.ok()) << detached.error().message();
-  EXPECT_EQ(calls, 4) << "one within the first, one with an interface, one without";
+  EXPECT_EQ(calls, 3) << "one within the first, and one more";
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
 
-TEST_F(PluginsTest, ADetachThatWasCutOffBehindThePluginsIsFinished) {
+TEST_P(PluginsTest, ADetachThatWasCutOffBehindThePluginsIsFinished) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   const std::string entry = *base::ReadFile(root_ / "cache/pod1.json", 1 << 20);
@@ -323,7 +340,7 @@ TEST_F(PluginsTest, ADetachThatWasCutOffBehindThePluginsIsFinished) {
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
 
-TEST_F(PluginsTest, APortOfTheHostLeadsToThePod) {
+TEST_P(PluginsTest, APortOfTheHostLeadsToThePod) {
   Attachment pod = Pod("pod1");
   pod.port_mappings = {{"tcp", 80, 18080, ""}};
   const auto result = network_->Attach(pod);
@@ -336,7 +353,7 @@ TEST_F(PluginsTest, APortOfTheHostLeadsToThePod) {
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("18080")));
 }
 
-TEST_F(PluginsTest, ANamespaceThatIsGoneIsDetached) {
+TEST_P(PluginsTest, ANamespaceThatIsGoneIsDetached) {
   Attachment pod = Pod("pod1");
   pod.port_mappings = {{"tcp", 80, 18080, ""}};
   ASSERT_TRUE(network_->Attach(pod).ok());
@@ -344,9 +361,10 @@ TEST_F(PluginsTest, ANamespaceThatIsGoneIsDetached) {
   ASSERT_TRUE(network_->Detach(pod).ok());
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_THAT(Rules(), testing::Not(HasSubstr("18080")));
+  EXPECT_THAT(Rules(), testing::Not(HasSubstr("pod1")));
 }
 
-TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
+TEST_P(PluginsTest, AFailedAttachGivesTheAddressesBack) {
   base::Json configuration = base::Json::parse(*base::ReadFile(root_ / "net.d/99-cri-nspawn.conflist", 1 << 20));
   configuration["plugins"].push_back({{"type", "tuning"}, {"sysctl", {{"net.ipv4.no_such_sysctl", "1"}}}});
   root_.Write("net.d/00.conflist", configuration.dump());
@@ -359,6 +377,57 @@ TEST_F(PluginsTest, AFailedAttachGivesTheAddressesBack) {
   EXPECT_THAT(Leases(), IsEmpty());
   EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
+}
+
+TEST_P(PluginsTest, TheRulesAreThoseOfThePlugin) {
+  for (
+      const char* const change : {
+          R"({})",
+          R"({"isDefaultGateway":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.86.2.0/24"}]]}})",
+          R"({"ipam":{"type":"host-local","ranges":[[{"subnet":"10.86.3.128/25"}]]}})",
+          R"({"ipam":{"type":"host-local","ranges":[[{"subnet":"fd00:1::/112"}]]}})",
+          R"({"type":"ptp","ipam":{"type":"host-local","ranges":[[{"subnet":"10.86.4.0/22"}],[{"subnet":"fd00:2::/64"}]]}})",
+          R"({"ipam":{"type":"host-local","ranges":[[{"subnet":"fd00:1::/64"}],[{"subnet":"fd00:2::/64"}]]}})",
+      }) {
+    SCOPED_TRACE(change);
+    base::Json configuration = base::Json::parse(*base::ReadFile(DEFAULT_CONFIGURATION, 1 << 20));
+    configuration["plugins"][0].update(base::Json::parse(change));
+    configuration["plugins"][0]["bridge"] = "other0";
+    std::vector<std::string> with[2];
+    for (const bool masquerade : {false, true}) {
+      // The same addresses are given once more.
+      const std::string addresses = root_ / ("addresses-" + std::to_string(masquerade));
+      configuration["plugins"][0]["ipam"]["dataDir"] = addresses;
+      root_.Write("net.d/00.conflist", configuration.dump());
+      const auto network = NetworkWith(masquerade);
+      const Attachment pod = Pod("pod1");
+      const auto result = network->Attach(pod);
+      ASSERT_TRUE(result.ok()) << result.error().message();
+      EXPECT_TRUE(network->Check("pod1").ok()) << network->Check("pod1").error().message();
+      with[masquerade] = RulesOfPods();
+      // One removes what the other has made.
+      auto detached = NetworkWith(GetParam())->Detach(pod);
+      ASSERT_TRUE(detached.ok()) << detached.error().message();
+      EXPECT_THAT(RulesOfPods(), IsEmpty());
+      ASSERT_TRUE(namespaces_.Remove("pod1").ok());
+      Output("ip link delete other0");
+    }
+    EXPECT_THAT(with[0], testing::Contains(HasSubstr("MASQUERADE")));
+    EXPECT_EQ(with[0], with[1]);
+  }
+}
+
+// As after a kill at any time in an ADD, when no result is recorded yet.
+TEST_P(PluginsTest, ADetachWithoutAResultLeavesNoRules) {
+  const Attachment pod = Pod("pod1");
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  auto cached = AttachmentCache(root_ / "cache").Read("pod1");
+  ASSERT_TRUE(cached.ok());
+  cached->result = nullptr;
+  ASSERT_TRUE(AttachmentCache(root_ / "cache").Update(*cached).ok());
+  const auto detached = network_->Detach(pod);
+  ASSERT_TRUE(detached.ok()) << detached.error().message();
+  EXPECT_THAT(RulesOfPods(), IsEmpty());
 }
 
 // As host-local is after a kill between making the file of an address and writing whose it is.
@@ -376,7 +445,7 @@ class UnownedLeaseTest : public PluginsTest {
   void LeaveLease() { root_.Write("addresses/cri-nspawn/10.85.0.77", ""); }
 };
 
-TEST_F(UnownedLeaseTest, AFailedAttachLeavesNone) {
+TEST_P(UnownedLeaseTest, AFailedAttachLeavesNone) {
   runner_.instead = [&](const PluginCall& call) -> std::optional<int> {
     const auto& environment = call.environment;
     if (std::find(environment.begin(), environment.end(), "CNI_COMMAND=ADD") == environment.end()) return std::nullopt;
@@ -391,7 +460,7 @@ TEST_F(UnownedLeaseTest, AFailedAttachLeavesNone) {
   EXPECT_THAT(*AttachmentCache(root_ / "cache").Ids(), IsEmpty());
 }
 
-TEST_F(UnownedLeaseTest, AnAttachThatWasCutOffLeavesNone) {
+TEST_P(UnownedLeaseTest, AnAttachThatWasCutOffLeavesNone) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   auto cached = AttachmentCache(root_ / "cache").Read("pod1");
@@ -404,7 +473,7 @@ TEST_F(UnownedLeaseTest, AnAttachThatWasCutOffLeavesNone) {
   EXPECT_THAT(Leases(), IsEmpty());
 }
 
-TEST_F(UnownedLeaseTest, ACollectionLeavesNoneAndKeepsWhatIsInUse) {
+TEST_P(UnownedLeaseTest, ACollectionLeavesNoneAndKeepsWhatIsInUse) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
   const auto leases = Leases();
@@ -416,7 +485,7 @@ TEST_F(UnownedLeaseTest, ACollectionLeavesNoneAndKeepsWhatIsInUse) {
 }
 
 // The lock that is taken is the plugin's own.
-TEST_F(UnownedLeaseTest, ThePluginWaitsForWhoeverHoldsTheLock) {
+TEST_P(UnownedLeaseTest, ThePluginWaitsForWhoeverHoldsTheLock) {
   base::UniqueFd lock(::open((root_ / "addresses/cri-nspawn/lock").c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
   const Attachment pod = Pod("pod1");
@@ -429,13 +498,19 @@ TEST_F(UnownedLeaseTest, ThePluginWaitsForWhoeverHoldsTheLock) {
   EXPECT_TRUE(network_->Detach(pod).ok());
 }
 
-TEST_F(PluginsTest, AVersionThatAPluginDoesNotKnowIsExplained) {
+TEST_P(PluginsTest, AVersionThatAPluginDoesNotKnowIsExplained) {
   root_.Write("net.d/00.conflist", R"({"cniVersion":"1.1.0","name":"n","plugins":[{"type":"loopback"}]})");
   CreateNetwork();
   const auto result = network_->Attach(Pod("pod1"));
   if (result.ok()) GTEST_SKIP() << "these plugins know version 1.1.0";
   EXPECT_THAT(result.error().message(), HasSubstr("plugin type=\"loopback\" failed (add): incompatible CNI versions"));
 }
+
+std::string ModeOf(const testing::TestParamInfo<bool>& info) {
+  return info.param ? "runtime" : "plugin";
+}
+INSTANTIATE_TEST_SUITE_P(Masquerade, PluginsTest, testing::Bool(), ModeOf);
+INSTANTIATE_TEST_SUITE_P(Masquerade, UnownedLeaseTest, testing::Bool(), ModeOf);
 
 // Nothing here may reach the host: neither links and rules nor mounts. Called before there is a second thread.
 std::string Isolate() {

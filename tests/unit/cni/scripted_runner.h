@@ -1,4 +1,5 @@
-// A PluginRunner without plugins: it records every call and answers as a test tells it.
+// A PluginRunner without plugins: it records every call and answers as a test tells it. Other programs have no verb and
+// a text instead of an input.
 #pragma once
 
 #include <functional>
@@ -19,8 +20,10 @@ class ScriptedRunner : public PluginRunner {
     std::string verb;     // CNI_COMMAND
     std::string plugin;   // the program's file name
     std::string program;  // as called
+    std::vector<std::string> arguments;
     std::map<std::string, std::string> environment;
     base::Json input;
+    std::string text;
     std::chrono::milliseconds timeout;
   };
   using Answer = std::function<base::Result<PluginOutput>(const Call&)>;
@@ -35,7 +38,9 @@ class ScriptedRunner : public PluginRunner {
       call.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
     }
     call.verb = call.environment["CNI_COMMAND"];
-    call.input = base::Json::parse(plugin_call.standard_input);
+    call.arguments = plugin_call.arguments;
+    call.text = plugin_call.standard_input;
+    if (!call.verb.empty()) call.input = base::Json::parse(call.text);
     {
       const std::lock_guard lock(mutex_);
       calls_.push_back(call);
