@@ -1,7 +1,7 @@
 // RPCs that can take long and whose work must end when the client goes away: PullImage, ExecSync, GetContainerEvents.
 //
 // gRPC tells of a client's going only through a completion queue. One thread waits on it, without a timeout; each call
-// has a thread of its own while it runs.
+// has a thread of its own while it runs, some of which are kept for the next calls.
 #pragma once
 
 #include <grpcpp/completion_queue.h>
@@ -18,6 +18,9 @@
 #include <stop_token>
 #include <thread>
 #include <vector>
+
+#include "cri/call_threads.h"
+#include "cri/rpc.h"
 
 namespace cri {
 
@@ -127,7 +130,13 @@ class CancellableCalls {
       }
       method.WaitForCall();
       method.calls->Enter();
-      std::thread([this] { method.serve(*this); }).detach();
+      if (const auto status = method.calls->threads_.Run([this] { method.serve(*this); }); !status.ok()) {
+        if constexpr (requires { responder.FinishWithError(grpc::Status(), &on_answered); }) {
+          responder.FinishWithError(ToGrpc(status), &on_answered);
+        } else {
+          responder.Finish(ToGrpc(status), &on_answered);
+        }
+      }
     }
 
     // The answer was sent, and the call is over: both come, in either order.
@@ -181,11 +190,15 @@ class CancellableCalls {
     idle_.notify_all();
   }
 
+  // As many as commands in containers, of probes for example, come at once on a small node.
+  static constexpr size_t kKeptThreads = 16;
+
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::unique_ptr<AnyMethod>> methods_;
   std::mutex mutex_;
   std::condition_variable idle_;
   int running_ = 0;
+  CallThreads threads_{kKeptThreads};
   std::thread thread_;
 };
 

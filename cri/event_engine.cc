@@ -22,7 +22,7 @@ using grpc_event_engine::experimental::MemoryAllocator;
 using grpc_event_engine::experimental::MemoryAllocatorFactory;
 using Clock = std::chrono::steady_clock;
 
-constexpr unsigned long kTimerSlackNanoseconds = 100'000'000;
+constexpr unsigned long kTimerSlackNanoseconds = 500'000'000;
 
 // What is to be done, and when. The threads own it together with the engine, which one of them may be the last to let
 // go.

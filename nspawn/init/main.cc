@@ -165,6 +165,7 @@ std::string Hear(int socket) {
 }
 
 Result<Identity> MakeContainer(const Setup& setup, int socket) {
+  ResetSignals();
   RETURN_IF_ERROR(ResetProcess());
   if (setup.maps.pod && Hear(socket) != kMounted) return base::Internal("there is no root filesystem");
   ASSIGN_OR_RETURN(const OwnFilesystems own, setup.maps.pod ? TakeRoot() : MakeRoot(setup));

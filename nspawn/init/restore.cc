@@ -161,6 +161,7 @@ std::vector<std::string> RestoreArguments(const Restore& restore, const std::vec
 }
 
 Result<int> RestoreProcesses(const Setup& setup, const Restore& restore) {
+  ResetSignals();
   RETURN_IF_ERROR(ResetProcess());
   if (!setup.bundle.spec.privileged && ::unshare(CLONE_NEWCGROUP) != 0) {
     return base::ErrnoError("make a cgroup namespace");

@@ -220,13 +220,16 @@ Error ExecuteProgram(const std::vector<std::string>& arguments, const std::vecto
 
 }  // namespace
 
-Status ResetProcess() {
-  ::setsid();  // fails only for who leads a process group already
-  ::umask(0022);
+void ResetSignals() {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   // The C library keeps two real-time signals to itself and refuses them; those were never changed.
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
+}
+
+Status ResetProcess() {
+  ::setsid();  // fails only for who leads a process group already
+  ::umask(0022);
   sigset_t none;
   sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return base::ErrnoError("unblock signals");

@@ -21,8 +21,11 @@ struct Execution {
   bool terminal = false;     // it has one: TERM=xterm unless the environment says otherwise
 };
 
-// Puts what the kernel keeps for each process into the state of a new one: own session, umask 0022, no signal ignored,
-// handled or blocked.
+// No signal is ignored or handled any more, which children inherit.
+void ResetSignals();
+
+// Puts the rest of what the kernel keeps for each process into the state of a new one: own session, umask 0022, no
+// signal blocked.
 base::Status ResetProcess();
 
 // Makes the three descriptors 0, 1 and 2. Each of the given ones must be above 2.

@@ -214,6 +214,7 @@ class Spawner {
 int main() {
   // Nobody in a container that is entered may look into this process or its children.
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  nspawn::ResetSignals();  // for all that is started
   nspawn::Spawner spawner;
   if (const base::Status prepared = spawner.Prepare(); !prepared.ok()) {
     nspawn::Tell(nspawn::kControlDescriptor, nspawn::FormatStartError(prepared.error()));
