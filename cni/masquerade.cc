@@ -182,8 +182,8 @@ base::Status Masquerade::Delete(const std::string& network, const std::string& c
     if (!rules.empty()) {
       const base::Status restored = Restore(family, EmptyChain(chain) + rules + "-X " + chain + "\n");
       if (restored.ok()) continue;
-      base::Log(base::LogLevel::kNotice, "rules of " + base::Printable(container_id, 128) +
-                                             " are looked for one by one: " + restored.error().message());
+      base::Log(base::LogLevel::kNotice, "the rules are looked for one by one: " + restored.error().message(),
+                {{"CRI_SANDBOX_ID", container_id}});
     }
     if (!rules.empty() || addresses.empty()) {
       RETURN_IF_ERROR(DeleteFound(family, chain).Wrap("remove the masquerading of the pod's addresses"));

@@ -118,10 +118,10 @@ base::Result<Invocation> MakeInvocation(const Attachment& attachment) {
 class PluginNetwork : public Network {
  public:
   PluginNetwork(NetworkOptions options, PluginRunner& runner)
-      : masquerade_(options.masquerade),
+      : shortcuts_(options.plugin_shortcuts),
         configuration_directory_(options.configuration_directory),
         chain_(runner, std::move(options.plugin_directories), std::move(options.program_directories),
-               options.plugin_timeout),
+               options.plugin_timeout, options.plugin_shortcuts),
         cache_(std::move(options.cache_directory)),
         watcher_(std::move(options.configuration_directory)) {
     cache_.RemoveLeftovers();
@@ -214,7 +214,7 @@ class PluginNetwork : public Network {
     ASSIGN_OR_RETURN(const auto configuration, InForce());
     // A missing plugin is found out before an earlier one has done anything.
     RETURN_IF_ERROR(chain_.FindAll(*configuration));
-    invocation.masquerade = masquerade_ && chain_.CanMasquerade(*configuration);
+    invocation.masquerade = shortcuts_ && chain_.CanMasquerade(*configuration);
 
     const std::shared_lock not_collecting(attaching_);
     const IdGuard::Lock lock(ids_, invocation.container_id);
@@ -304,7 +304,7 @@ class PluginNetwork : public Network {
     return cache_.Remove(attachment.container_id);
   }
 
-  const bool masquerade_;
+  const bool shortcuts_;
   const std::string configuration_directory_;
   const PluginChain chain_;
   const AttachmentCache cache_;

@@ -25,8 +25,9 @@ struct NetworkOptions {
                                                   "/usr/bin",        "/sbin",          "/bin"};
   std::string cache_directory = "/var/lib/cri-nspawn/cni";
   std::chrono::milliseconds plugin_timeout{120'000};
-  // The rules of "ipMasq" of what is attached are made by the runtime, where it can, instead of the plugin.
-  bool masquerade = false;
+  // What reference plugins would do is left out, or done more cheaply, where the outcome is the same: the rules of
+  // "ipMasq" are made by the runtime, and portmap is not called for what has no port mappings.
+  bool plugin_shortcuts = false;
 };
 
 // Capability "portMappings".

@@ -63,6 +63,13 @@ base::Json RequestConfiguration(const Configuration& configuration, const Plugin
   return request;
 }
 
+// The reference plugin portmap gives back what it is given, and in a DEL does nothing, where there are no port
+// mappings.
+bool IsIdle(const Plugin& plugin, const Invocation& invocation) {
+  return plugin.type == "portmap" && !plugin.object.contains("runtimeConfig") &&
+         (!plugin.capabilities.contains("portMappings") || !invocation.capabilities.contains("portMappings"));
+}
+
 std::vector<std::string> Environment(std::string_view verb, const Invocation& invocation) {
   return {"CNI_COMMAND=" + std::string(verb), "CNI_CONTAINERID=" + invocation.container_id,
           "CNI_NETNS=" + invocation.namespace_path, "CNI_IFNAME=" + invocation.interface,
@@ -142,11 +149,13 @@ base::Status Validate(const Invocation& invocation) {
 }
 
 PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> directories,
-                         std::vector<std::string> program_directories, std::chrono::milliseconds timeout)
+                         std::vector<std::string> program_directories, std::chrono::milliseconds timeout,
+                         bool skip_idle)
     : runner_(runner),
       directories_(std::move(directories)),
       path_("PATH=" + Joined(program_directories, ":")),
       timeout_(timeout),
+      skip_idle_(skip_idle),
       masquerade_(runner, std::move(program_directories), timeout) {}
 
 base::Result<std::string> PluginChain::Find(const std::string& type) const {
@@ -219,6 +228,7 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
                               base::Json& result) const {
   result = nullptr;
   for (const Plugin& plugin : configuration.plugins) {
+    if (skip_idle_ && IsIdle(plugin, invocation) && !result.is_null()) continue;
     Outcome outcome = Run("ADD", configuration, plugin, invocation, result);
     RETURN_IF_ERROR(std::move(outcome.status));
     FAULT_POINT("network attach: a plugin has run");
@@ -239,12 +249,14 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
 
 base::Status PluginChain::Delete(const Configuration& configuration, const Invocation& invocation,
                                  const base::Json& result) const {
-  const auto delete_rules = [&](const std::vector<std::string>& addresses) -> base::Status {
+  const auto delete_rules = [&,
+                             caller = base::CurrentTrace()](const std::vector<std::string>& addresses) -> base::Status {
+    const base::TraceParent parent(caller);
     RETURN_IF_ERROR(masquerade_.Delete(configuration.name, invocation.container_id, addresses));
     FAULT_POINT("network detach: rules removed");
     return base::Ok();
   };
-  bool complete = true;
+  bool complete = invocation.masquerade || HasInterface(invocation);
   if (invocation.masquerade) {
     const auto addresses = AddressesOf(result, invocation.interface);
     // Where no thread can be had it is done last.
@@ -262,8 +274,8 @@ base::Status PluginChain::DeletePlugins(const Configuration& configuration, cons
                                         const base::Json& result, bool& complete) const {
   // Before version 0.4.0 a DEL knew no prevResult.
   const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
-  complete = HasInterface(invocation);
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
+    if (skip_idle_ && IsIdle(*plugin, invocation)) continue;
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     // Whether it was killed, failed over rules that others were changing, or over what it did not come to make in its
     // ADD.

@@ -31,10 +31,10 @@ base::Status Validate(const Invocation& invocation);
 // Thread-safe.
 class PluginChain {
  public:
-  // Plugins are searched in `directories`, and search programs in `program_directories`. `runner` must outlive the
-  // chain.
+  // Plugins are searched in `directories`, and search programs in `program_directories`. With `skip_idle`, plugins that
+  // would do nothing are not called. `runner` must outlive the chain.
   PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::vector<std::string> program_directories,
-              std::chrono::milliseconds timeout);
+              std::chrono::milliseconds timeout, bool skip_idle);
 
   // kFailedPrecondition with the name of the first plugin that is in none of the directories.
   base::Status FindAll(const Configuration& configuration) const;
@@ -80,7 +80,7 @@ class PluginChain {
   // A verb that is not about one attachment; `members` join the plugin's configuration.
   Outcome RunForNetwork(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
                         const base::Json& members) const;
-  // `complete` says whether each plugin came to its end at once, and the interface was there for it.
+  // `complete` becomes false when a plugin did not come to its end at once.
   base::Status DeletePlugins(const Configuration& configuration, const Invocation& invocation, const base::Json& result,
                              bool& complete) const;
   Outcome Execute(std::string_view verb, const Plugin& plugin, std::vector<std::string> environment,
@@ -90,6 +90,7 @@ class PluginChain {
   const std::vector<std::string> directories_;
   const std::string path_;  // PATH=…
   const std::chrono::milliseconds timeout_;
+  const bool skip_idle_;
   const Masquerade masquerade_;
 };
 

@@ -364,9 +364,9 @@ const std::array kKeys = {
           return ReadDuration(node, c.network.plugin_timeout, std::chrono::seconds(1), std::chrono::hours(1));
         },
         [](const Config& c) -> Json { return DurationText(c.network.plugin_timeout); }},
-    Key{"cni.masquerade_in_one_transaction",
-        [](const toml::node& node, Config& c) { return ReadFlag(node, c.network.masquerade); },
-        [](const Config& c) -> Json { return c.network.masquerade; }},
+    Key{"cni.plugin_shortcuts",
+        [](const toml::node& node, Config& c) { return ReadFlag(node, c.network.plugin_shortcuts); },
+        [](const Config& c) -> Json { return c.network.plugin_shortcuts; }},
     Key{"cni.network_namespace_directory",
         [](const toml::node& node, Config& c) { return ReadPath(node, c.network_namespace_directory); },
         [](const Config& c) -> Json { return c.network_namespace_directory; }},

@@ -194,7 +194,7 @@ bool Run::Round() {
   }
   disturbed_ = victim != Victim::kDaemon && victim != Victim::kStep;
   // For the next daemon: what one has made, one of the other kind may have to remove.
-  if (const auto set = Configure("masquerade_in_one_transaction", Below(2) == 0 ? "true" : "false"); !set.ok()) {
+  if (const auto set = Configure("plugin_shortcuts", Below(4) == 0 ? "false" : "true"); !set.ok()) {
     Violation(set.error().message());
     return false;
   }

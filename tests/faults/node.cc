@@ -99,7 +99,8 @@ base::Result<Owners> NatRules() {
   ASSIGN_OR_RETURN(const std::string rules, Output({"iptables-save", "-t", "nat"}));
   std::set<std::string> found;
   for (const std::string& line : Lines(rules)) {
-    if (line.starts_with(":CNI-")) {
+    // But for those of portmap for all pods.
+    if (line.starts_with(":CNI-") && !line.starts_with(":CNI-HOSTPORT-")) {
       const std::string chain = line.substr(1, line.find(' ') - 1);
       if (rules.find("-A " + chain + " ") == std::string::npos) found.insert(chain);
     }

@@ -322,7 +322,8 @@ TEST_F(NetworkTest, AFailedDetachStopsAndCanBeRepeated) {
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
-class MasqueradedNetworkTest : public NetworkTest {
+// With "plugin_shortcuts".
+class ShortcutsTest : public NetworkTest {
  protected:
   void SetUp() override {
     NetworkTest::SetUp();
@@ -330,14 +331,14 @@ class MasqueradedNetworkTest : public NetworkTest {
     for (const char* program : {"iptables", "iptables-restore", "ip6tables", "ip6tables-restore"}) {
       InstallPlugin(program);
     }
-    options_.masquerade = true;
+    options_.plugin_shortcuts = true;
     options_.program_directories = {root_ / "bin"};
     Configure(R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","ipMasq":true},{"type":"second"}]})");
     runner_.AnswerBy([](const Call& call) { return call.verb.empty() ? PluginOutput() : Success(call); });
   }
 };
 
-TEST_F(MasqueradedNetworkTest, TheRulesComeAndGoBesideThePlugin) {
+TEST_F(ShortcutsTest, TheRulesComeAndGoBesideThePlugin) {
   ASSERT_TRUE(network_->Attach(Pod()).ok());
   EXPECT_EQ(CacheEntry()["masquerade"], true);
   auto calls = runner_.TakeCalls();
@@ -351,7 +352,7 @@ TEST_F(MasqueradedNetworkTest, TheRulesComeAndGoBesideThePlugin) {
   EXPECT_EQ(calls[3].plugin, "second");
 
   // As they were made, whatever is configured by now.
-  options_.masquerade = false;
+  options_.plugin_shortcuts = false;
   network_ = NetworkOn(root_ / "cache");
   ASSERT_TRUE(network_->Detach(Pod()).ok());
   calls = runner_.TakeCalls();
@@ -369,7 +370,7 @@ TEST_F(MasqueradedNetworkTest, TheRulesComeAndGoBesideThePlugin) {
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
-TEST_F(MasqueradedNetworkTest, RulesThatCannotBeMadeFailTheAttach) {
+TEST_F(ShortcutsTest, RulesThatCannotBeMadeFailTheAttach) {
   runner_.AnswerBy([](const Call& call) {
     return call.plugin == "ip6tables-restore" && call.text.find("-A ") != std::string::npos
                ? PluginOutput{1, "", "no such table"}
@@ -385,7 +386,7 @@ TEST_F(MasqueradedNetworkTest, RulesThatCannotBeMadeFailTheAttach) {
   EXPECT_THAT(Ids(), IsEmpty());
 }
 
-TEST_F(MasqueradedNetworkTest, RulesThatStayFailTheDetach) {
+TEST_F(ShortcutsTest, RulesThatStayFailTheDetach) {
   ASSERT_TRUE(network_->Attach(Pod()).ok());
   runner_.AnswerBy([](const Call& call) {
     return call.verb.empty() ? PluginOutput{4, "", "out of memory"} : Success(call);
@@ -396,13 +397,42 @@ TEST_F(MasqueradedNetworkTest, RulesThatStayFailTheDetach) {
   EXPECT_THAT(Ids(), ElementsAre("pod1"));
 }
 
-TEST_F(MasqueradedNetworkTest, ThePluginMakesThemWhereTheProgramIsMissing) {
+TEST_F(ShortcutsTest, ThePluginMakesThemWhereTheProgramIsMissing) {
   std::filesystem::remove(root_ / "bin/ip6tables-restore");
   ASSERT_TRUE(network_->Attach(Pod()).ok());
   EXPECT_EQ(CacheEntry()["masquerade"], false);
   const auto calls = runner_.TakeCalls();
   ASSERT_EQ(calls.size(), 2u);
   EXPECT_EQ(calls[0].input["ipMasq"], true);
+}
+
+TEST_F(ShortcutsTest, PortmapIsNotCalledWithoutPortMappings) {
+  InstallPlugin("portmap");
+  Configure(R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"first"},
+      {"type":"portmap","capabilities":{"portMappings":true}},{"type":"second"}]})");
+  ASSERT_TRUE(network_->Attach(Pod()).ok());
+  ASSERT_TRUE(network_->Check("pod1").ok());
+  ASSERT_TRUE(network_->Detach(Pod()).ok());
+  EXPECT_THAT(runner_.TakeCallNames(), ElementsAre("ADD first", "ADD second", "CHECK first", "CHECK portmap",
+                                                   "CHECK second", "DEL second", "DEL first"));
+  Attachment pod = Pod();
+  pod.port_mappings = {{"tcp", 80, 8080, ""}};
+  ASSERT_TRUE(network_->Attach(pod).ok());
+  ASSERT_TRUE(network_->Detach(Pod()).ok());
+  EXPECT_THAT(runner_.TakeCallNames(),
+              ElementsAre("ADD first", "ADD portmap", "ADD second", "DEL second", "DEL portmap", "DEL first"));
+}
+
+TEST_F(ShortcutsTest, PortmapIsCalledWhereItHasSomethingToSay) {
+  InstallPlugin("portmap");
+  for (const char* plugins : {R"([{"type":"portmap","capabilities":{"portMappings":true}}])",
+                              R"([{"type":"first"},{"type":"portmap","runtimeConfig":{"portMappings":[]}}])"}) {
+    Configure(R"({"cniVersion":"1.0.0","name":"pods","plugins":)" + std::string(plugins) + "}");
+    ASSERT_TRUE(network_->Attach(Pod()).ok());
+    EXPECT_THAT(runner_.TakeCallNames(), testing::Contains("ADD portmap"));
+    ASSERT_TRUE(network_->Detach(Pod()).ok());
+    runner_.TakeCalls();
+  }
 }
 
 TEST_F(NetworkTest, APluginThatFailsOverAHalfDoneAddIsAskedOnceMore) {

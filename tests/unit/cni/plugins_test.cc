@@ -157,7 +157,7 @@ bool ConnectsInTime(const std::string& address, uint16_t port) {
   return true;
 }
 
-// With the rules of "ipMasq" made by the plugin, and by the runtime.
+// Without and with "plugin_shortcuts".
 class PluginsTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
@@ -172,12 +172,12 @@ class PluginsTest : public testing::TestWithParam<bool> {
 
   void CreateNetwork() { network_ = NetworkWith(GetParam()); }
 
-  std::unique_ptr<Network> NetworkWith(bool masquerade) {
+  std::unique_ptr<Network> NetworkWith(bool shortcuts) {
     NetworkOptions options;
     options.configuration_directory = root_ / "net.d";
     options.plugin_directories = {kPlugins};
     options.cache_directory = root_ / "cache";
-    options.masquerade = masquerade;
+    options.plugin_shortcuts = shortcuts;
     return Network::Create(options, runner_);
   }
 
@@ -379,7 +379,7 @@ TEST_P(PluginsTest, AFailedAttachGivesTheAddressesBack) {
   EXPECT_THAT(Output("ip -o link", pod.namespace_path), testing::Not(HasSubstr("eth0")));
 }
 
-TEST_P(PluginsTest, TheRulesAreThoseOfThePlugin) {
+TEST_P(PluginsTest, TheRulesAndTheResultAreThoseOfThePlugins) {
   for (
       const char* const change : {
           R"({})",
@@ -394,17 +394,19 @@ TEST_P(PluginsTest, TheRulesAreThoseOfThePlugin) {
     configuration["plugins"][0].update(base::Json::parse(change));
     configuration["plugins"][0]["bridge"] = "other0";
     std::vector<std::string> with[2];
-    for (const bool masquerade : {false, true}) {
+    base::Json results[2];
+    for (const bool shortcuts : {false, true}) {
       // The same addresses are given once more.
-      const std::string addresses = root_ / ("addresses-" + std::to_string(masquerade));
+      const std::string addresses = root_ / ("addresses-" + std::to_string(shortcuts));
       configuration["plugins"][0]["ipam"]["dataDir"] = addresses;
       root_.Write("net.d/00.conflist", configuration.dump());
-      const auto network = NetworkWith(masquerade);
+      const auto network = NetworkWith(shortcuts);
       const Attachment pod = Pod("pod1");
       const auto result = network->Attach(pod);
       ASSERT_TRUE(result.ok()) << result.error().message();
       EXPECT_TRUE(network->Check("pod1").ok()) << network->Check("pod1").error().message();
-      with[masquerade] = RulesOfPods();
+      with[shortcuts] = RulesOfPods();
+      results[shortcuts] = base::Json::parse(result->json);
       // One removes what the other has made.
       auto detached = NetworkWith(GetParam())->Detach(pod);
       ASSERT_TRUE(detached.ok()) << detached.error().message();
@@ -414,6 +416,14 @@ TEST_P(PluginsTest, TheRulesAreThoseOfThePlugin) {
     }
     EXPECT_THAT(with[0], testing::Contains(HasSubstr("MASQUERADE")));
     EXPECT_EQ(with[0], with[1]);
+    for (base::Json& each : results) {
+      for (base::Json& interface : each["interfaces"]) {
+        // Of chance: the names of the host's ends, and all addresses of Ethernet.
+        interface.erase("mac");
+        if (!interface.contains("sandbox")) interface.erase("name");
+      }
+    }
+    EXPECT_EQ(results[0], results[1]);
   }
 }
 
@@ -507,10 +517,10 @@ TEST_P(PluginsTest, AVersionThatAPluginDoesNotKnowIsExplained) {
 }
 
 std::string ModeOf(const testing::TestParamInfo<bool>& info) {
-  return info.param ? "runtime" : "plugin";
+  return info.param ? "on" : "off";
 }
-INSTANTIATE_TEST_SUITE_P(Masquerade, PluginsTest, testing::Bool(), ModeOf);
-INSTANTIATE_TEST_SUITE_P(Masquerade, UnownedLeaseTest, testing::Bool(), ModeOf);
+INSTANTIATE_TEST_SUITE_P(Shortcuts, PluginsTest, testing::Bool(), ModeOf);
+INSTANTIATE_TEST_SUITE_P(Shortcuts, UnownedLeaseTest, testing::Bool(), ModeOf);
 
 // Nothing here may reach the host: neither links and rules nor mounts. Called before there is a second thread.
 std::string Isolate() {

@@ -112,7 +112,7 @@ idle_timeout = "2min"
 configuration_directory = "/srv/net.d"
 plugin_directories = ["/srv/bin"]
 plugin_timeout = "1500ms"
-masquerade_in_one_transaction = true
+plugin_shortcuts = true
 network_namespace_directory = "/run/other-netns"
 [journal]
 container_output = true
@@ -148,7 +148,7 @@ sampling_rate_per_million = 20
   EXPECT_EQ(config.network.configuration_directory, "/srv/net.d");
   EXPECT_THAT(config.network.plugin_directories, ElementsAre("/srv/bin"));
   EXPECT_EQ(config.network.plugin_timeout, std::chrono::milliseconds(1500));
-  EXPECT_TRUE(config.network.masquerade);
+  EXPECT_TRUE(config.network.plugin_shortcuts);
   EXPECT_EQ(config.network.cache_directory, "/srv/state/cni");
   EXPECT_EQ(config.network_namespace_directory, "/run/other-netns");
   EXPECT_TRUE(config.journal.enabled);
