@@ -2,8 +2,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "cni/executable.h"
 #include "cni/plugin_result.h"
 
 namespace cni {
@@ -89,20 +88,11 @@ bool Masquerade::Covers(const Plugin& plugin) {
          (backend == plugin.object.end() || backend->is_null() || *backend == "iptables");
 }
 
-std::string Masquerade::Find(const std::string& name) const {
-  for (const std::string& directory : directories_) {
-    std::string path = directory + "/" + name;
-    struct stat info {};
-    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0) return path;
-  }
-  return {};
-}
-
 bool Masquerade::IsAvailable() const {
   return std::all_of(std::begin(kFamilies), std::end(kFamilies), [&](const Family& family) {
-    const std::string iptables = Find(family.iptables);
+    const std::string iptables = FindExecutable(directories_, family.iptables);
     // Of the same installation: nf_tables and the older kind do not see each other's rules.
-    return !iptables.empty() && Find(family.restore) == iptables + "-restore";
+    return !iptables.empty() && FindExecutable(directories_, family.restore) == iptables + "-restore";
   });
 }
 
@@ -110,7 +100,7 @@ base::Result<PluginOutput> Masquerade::Run(const std::string& name, std::vector<
                                            std::string standard_input) const {
   const base::TraceSpan span("cni", name, arguments.back());
   PluginCall call;
-  call.program = Find(name);
+  call.program = FindExecutable(directories_, name);
   if (call.program.empty()) return base::Error(base::Code::kFailedPrecondition, name + " is not installed");
   call.arguments = std::move(arguments);
   call.standard_input = std::move(standard_input);

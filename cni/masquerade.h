@@ -44,7 +44,6 @@ class Masquerade {
                                  std::string standard_input) const;
   base::Status Restore(const Family& family, const std::string& rules) const;
   base::Status DeleteFound(const Family& family, const std::string& chain) const;
-  std::string Find(const std::string& name) const;
 
   static const Family kFamilies[2];
 

@@ -1,8 +1,6 @@
 #include "cni/plugin_chain.h"
 
 #include <net/if.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <future>
@@ -11,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "cni/executable.h"
 #include "cni/namespaces.h"
 #include "cni/plugin_result.h"
 
@@ -159,11 +158,8 @@ PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> director
       masquerade_(runner, std::move(program_directories), timeout) {}
 
 base::Result<std::string> PluginChain::Find(const std::string& type) const {
-  for (const std::string& directory : directories_) {
-    std::string path = directory + "/" + type;
-    struct stat info {};
-    if (::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0) return path;
-  }
+  std::string path = FindExecutable(directories_, type);
+  if (!path.empty()) return path;
   return base::Error(base::Code::kFailedPrecondition, "the CNI plugin " + base::Printable(type, 64) +
                                                           " is not installed in " + Joined(directories_, " or "));
 }
