@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "cri/call_threads.h"
+#include "base/call_threads.h"
 #include "cri/rpc.h"
 
 namespace cri {
@@ -198,7 +198,7 @@ class CancellableCalls {
   std::mutex mutex_;
   std::condition_variable idle_;
   int running_ = 0;
-  CallThreads threads_{kKeptThreads};
+  base::CallThreads threads_{kKeptThreads};
   std::thread thread_;
 };
 

@@ -38,7 +38,7 @@ std::optional<std::pair<uint16_t, uint16_t>> ParseSize(std::string_view text) {
 
 }  // namespace
 
-CommandSession::CommandSession(asio::io_context& io, BlockingCalls& calls, std::shared_ptr<Multiplexer> client,
+CommandSession::CommandSession(asio::io_context& io, base::CallThreads& calls, std::shared_ptr<Multiplexer> client,
                                const CommandOptions& options, Open open, std::function<void()> on_end)
     : io_(io),
       calls_(calls),
@@ -90,25 +90,30 @@ bool CommandSession::OnOpen(StreamId id, const Headers& headers) {
 void CommandSession::OpenProcess() {
   opening_ = true;
   timer_.cancel();
-  calls_.Post([open = open_, &calls = calls_, &io = io_, weak = weak_from_this()] {
-    // Shared, since a posted function must be copyable. Where nobody waits for the process any more it ends with this,
-    // and not in the I/O thread, since that may take a while.
-    auto opened = std::make_shared<base::Result<std::unique_ptr<nspawn::Stream>>>(open());
+  // Shared, since a posted function must be copyable. Where nobody waits for the process any more it ends in another
+  // thread than the I/O thread, since that may take a while.
+  using Opening = std::shared_ptr<base::Result<std::unique_ptr<nspawn::Stream>>>;
+  const auto deliver = [&calls = calls_, weak = weak_from_this()](Opening& opened) {
+    if (const auto self = std::static_pointer_cast<CommandSession>(weak.lock())) {
+      self->Opened(std::move(*opened));
+    } else {
+      (void)calls.Run([opened = std::move(opened)] {});
+    }
+  };
+  const base::Status begun = calls_.Run([open = open_, &io = io_, weak = weak_from_this(), deliver] {
+    auto opened = std::make_shared<Opening::element_type>(open());
     if (weak.expired()) return;
-    asio::post(io, [opened = std::move(opened), &calls, weak]() mutable {
-      if (const auto self = std::static_pointer_cast<CommandSession>(weak.lock())) {
-        self->Opened(std::move(*opened));
-      } else {
-        calls.Post([opened = std::move(opened)] {});
-      }
-    });
+    asio::post(io, [opened = std::move(opened), deliver]() mutable { deliver(opened); });
   });
+  if (begun.ok()) return;
+  asio::post(io_,
+             [opened = std::make_shared<Opening::element_type>(begun.error()), deliver]() mutable { deliver(opened); });
 }
 
 void CommandSession::Opened(base::Result<std::unique_ptr<nspawn::Stream>> stream) {
   if (over_) {
     // The client went while the process was being started.
-    if (stream.ok()) calls_.Post([late = std::shared_ptr<nspawn::Stream>(*std::move(stream))] {});
+    if (stream.ok()) (void)calls_.Run([late = std::shared_ptr<nspawn::Stream>(*std::move(stream))] {});
     return;
   }
   if (!stream.ok()) return Finish(std::move(stream).error());
@@ -255,7 +260,7 @@ void CommandSession::DropStream() {
   for (Watched* each : {&input_fd_, &output_fd_, &error_fd_, &ended_fd_}) each->Forget();
   if (!stream_) return;
   // Ending a command may take a while.
-  calls_.Post([stream = std::shared_ptr<nspawn::Stream>(std::move(stream_))] {});
+  (void)calls_.Run([stream = std::shared_ptr<nspawn::Stream>(std::move(stream_))] {});
 }
 
 }  // namespace cri::streaming

@@ -8,8 +8,8 @@
 #include <optional>
 #include <set>
 
+#include "base/call_threads.h"
 #include "base/result.h"
-#include "cri/streaming/blocking_calls.h"
 #include "cri/streaming/descriptor.h"
 #include "cri/streaming/session.h"
 #include "nspawn/stream.h"
@@ -32,7 +32,7 @@ class CommandSession final : public Session, private StreamHandler {
   // Connects to the process; runs in a thread that may block.
   using Open = std::function<base::Result<std::unique_ptr<nspawn::Stream>>()>;
 
-  CommandSession(asio::io_context& io, BlockingCalls& calls, std::shared_ptr<Multiplexer> client,
+  CommandSession(asio::io_context& io, base::CallThreads& calls, std::shared_ptr<Multiplexer> client,
                  const CommandOptions& options, Open open, std::function<void()> on_end);
   ~CommandSession() override;
 
@@ -57,7 +57,7 @@ class CommandSession final : public Session, private StreamHandler {
   std::optional<StreamId> Find(std::string_view type) const;
 
   asio::io_context& io_;
-  BlockingCalls& calls_;
+  base::CallThreads& calls_;
   const std::shared_ptr<Multiplexer> client_;
   const CommandOptions options_;
   const Open open_;

@@ -18,9 +18,9 @@ constexpr size_t kMostRequestIdBytes = 64;
 
 }  // namespace
 
-PortForwardSession::PortForwardSession(asio::io_context& io, BlockingCalls& calls, std::shared_ptr<Multiplexer> client,
-                                       std::chrono::milliseconds creation_timeout, Connect connect,
-                                       std::function<void()> on_end)
+PortForwardSession::PortForwardSession(asio::io_context& io, base::CallThreads& calls,
+                                       std::shared_ptr<Multiplexer> client, std::chrono::milliseconds creation_timeout,
+                                       Connect connect, std::function<void()> on_end)
     : io_(io),
       calls_(calls),
       client_(std::move(client)),
@@ -59,19 +59,22 @@ bool PortForwardSession::OnOpen(StreamId id, const Headers& headers) {
 }
 
 void PortForwardSession::ConnectTo(const std::string& request, const std::shared_ptr<Forward>& forward) {
-  calls_.Post([connect = connect_, port = forward->port, request, &io = io_, weak = weak_from_this(),
-               wanted = std::weak_ptr<Forward>(forward)] {
+  // Shared, since a posted function must be copyable.
+  using Connection = std::shared_ptr<base::Result<base::UniqueFd>>;
+  const std::weak_ptr<Forward> wanted = forward;
+  const auto deliver = [request, weak = weak_from_this(), wanted](const Connection& socket) {
+    const auto self = std::static_pointer_cast<PortForwardSession>(weak.lock());
+    if (!self) return;
+    // The client may have given it up, and even used its id again.
+    const auto found = self->forwards_.find(request);
+    if (found != self->forwards_.end() && found->second == wanted.lock()) self->Connected(request, std::move(*socket));
+  };
+  const base::Status begun = calls_.Run([connect = connect_, port = forward->port, &io = io_, wanted, deliver] {
     if (wanted.expired()) return;
-    auto socket = std::make_shared<base::Result<base::UniqueFd>>(connect(port));
-    asio::post(io, [socket = std::move(socket), request, weak, wanted] {
-      const auto self = std::static_pointer_cast<PortForwardSession>(weak.lock());
-      if (!self) return;
-      // The client may have given it up, and even used its id again.
-      const auto found = self->forwards_.find(request);
-      if (found != self->forwards_.end() && found->second == wanted.lock())
-        self->Connected(request, std::move(*socket));
-    });
+    asio::post(io, [socket = std::make_shared<Connection::element_type>(connect(port)), deliver] { deliver(socket); });
   });
+  if (begun.ok()) return;
+  asio::post(io_, [socket = std::make_shared<Connection::element_type>(begun.error()), deliver] { deliver(socket); });
 }
 
 void PortForwardSession::Connected(const std::string& request, base::Result<base::UniqueFd> socket) {

@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "base/call_threads.h"
 #include "base/fd.h"
 #include "base/result.h"
-#include "cri/streaming/blocking_calls.h"
 #include "cri/streaming/descriptor.h"
 #include "cri/streaming/session.h"
 
@@ -19,7 +19,7 @@ class PortForwardSession final : public Session, private StreamHandler {
   // Gives a socket that is connected to a port in the pod; runs in a thread that may block.
   using Connect = std::function<base::Result<base::UniqueFd>(uint16_t port)>;
 
-  PortForwardSession(asio::io_context& io, BlockingCalls& calls, std::shared_ptr<Multiplexer> client,
+  PortForwardSession(asio::io_context& io, base::CallThreads& calls, std::shared_ptr<Multiplexer> client,
                      std::chrono::milliseconds creation_timeout, Connect connect, std::function<void()> on_end);
 
   void Start(std::string received) override;
@@ -56,7 +56,7 @@ class PortForwardSession final : public Session, private StreamHandler {
   std::shared_ptr<Forward> FindData(StreamId id, std::string& request) const;
 
   asio::io_context& io_;
-  BlockingCalls& calls_;
+  base::CallThreads& calls_;
   const std::shared_ptr<Multiplexer> client_;
   const std::chrono::milliseconds creation_timeout_;
   const Connect connect_;

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "base/call_threads.h"
 #include "base/log.h"
 #include "cri/streaming/channel_multiplexer.h"
 #include "cri/streaming/command_session.h"
@@ -259,7 +260,7 @@ class AsioServer final : public Server, private UpgradeHandler {
   PendingRequests requests_;
   int unauthenticated_ = 0;
   asio::io_context io_{1};  // its end destroys what waits in it: connections that count in the line above
-  BlockingCalls calls_{kMostThreads};
+  base::CallThreads calls_{kMostThreads, kMostThreads};  // so that the I/O thread never blocks
   Tls tls_;
   std::set<std::shared_ptr<Session>> sessions_;
   tcp::acceptor acceptor_;
