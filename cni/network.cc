@@ -118,8 +118,7 @@ base::Result<Invocation> MakeInvocation(const Attachment& attachment) {
 class PluginNetwork : public Network {
  public:
   PluginNetwork(NetworkOptions options, PluginRunner& runner)
-      : shortcuts_(options.plugin_shortcuts),
-        configuration_directory_(options.configuration_directory),
+      : configuration_directory_(options.configuration_directory),
         chain_(runner, std::move(options.plugin_directories), std::move(options.program_directories),
                options.plugin_timeout, options.plugin_shortcuts),
         cache_(std::move(options.cache_directory)),
@@ -214,7 +213,7 @@ class PluginNetwork : public Network {
     ASSIGN_OR_RETURN(const auto configuration, InForce());
     // A missing plugin is found out before an earlier one has done anything.
     RETURN_IF_ERROR(chain_.FindAll(*configuration));
-    invocation.masquerade = shortcuts_ && chain_.CanMasquerade(*configuration);
+    invocation.masquerade = chain_.MakesRules(*configuration);
 
     const std::shared_lock not_collecting(attaching_);
     const IdGuard::Lock lock(ids_, invocation.container_id);
@@ -304,7 +303,6 @@ class PluginNetwork : public Network {
     return cache_.Remove(attachment.container_id);
   }
 
-  const bool shortcuts_;
   const std::string configuration_directory_;
   const PluginChain chain_;
   const AttachmentCache cache_;

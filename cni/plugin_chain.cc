@@ -149,12 +149,12 @@ base::Status Validate(const Invocation& invocation) {
 
 PluginChain::PluginChain(PluginRunner& runner, std::vector<std::string> directories,
                          std::vector<std::string> program_directories, std::chrono::milliseconds timeout,
-                         bool skip_idle)
+                         bool shortcuts)
     : runner_(runner),
       directories_(std::move(directories)),
       path_("PATH=" + Joined(program_directories, ":")),
       timeout_(timeout),
-      skip_idle_(skip_idle),
+      shortcuts_(shortcuts),
       masquerade_(runner, std::move(program_directories), timeout) {}
 
 base::Result<std::string> PluginChain::Find(const std::string& type) const {
@@ -169,7 +169,11 @@ base::Status PluginChain::FindAll(const Configuration& configuration) const {
   return base::Ok();
 }
 
-bool PluginChain::CanMasquerade(const Configuration& configuration) const {
+bool PluginChain::MakesRules(const Configuration& configuration) const {
+  return shortcuts_ && KnowsRules(configuration);
+}
+
+bool PluginChain::KnowsRules(const Configuration& configuration) const {
   return std::any_of(configuration.plugins.begin(), configuration.plugins.end(), &Masquerade::Covers) &&
          masquerade_.IsAvailable();
 }
@@ -224,7 +228,7 @@ base::Status PluginChain::Add(const Configuration& configuration, const Invocati
                               base::Json& result) const {
   result = nullptr;
   for (const Plugin& plugin : configuration.plugins) {
-    if (skip_idle_ && IsIdle(plugin, invocation) && !result.is_null()) continue;
+    if (shortcuts_ && IsIdle(plugin, invocation) && !result.is_null()) continue;
     Outcome outcome = Run("ADD", configuration, plugin, invocation, result);
     RETURN_IF_ERROR(std::move(outcome.status));
     FAULT_POINT("network attach: a plugin has run");
@@ -252,7 +256,7 @@ base::Status PluginChain::Delete(const Configuration& configuration, const Invoc
     FAULT_POINT("network detach: rules removed");
     return base::Ok();
   };
-  bool complete = invocation.masquerade || HasInterface(invocation);
+  bool complete = true;
   if (invocation.masquerade) {
     const auto addresses = AddressesOf(result, invocation.interface);
     // Where no thread can be had it is done last.
@@ -261,9 +265,11 @@ base::Status PluginChain::Delete(const Configuration& configuration, const Invoc
     base::Status rules_deleted = rules.get();
     return deleted.ok() ? std::move(rules_deleted) : std::move(deleted);
   }
-  RETURN_IF_ERROR(DeletePlugins(configuration, invocation, result, complete));
   // bridge and ptp (1.1.1 to 1.7) learn from the interface for which addresses they have made rules.
-  return complete || !CanMasquerade(configuration) ? base::Ok() : delete_rules({});
+  const bool knows_rules = KnowsRules(configuration);
+  if (knows_rules) complete = HasInterface(invocation);
+  RETURN_IF_ERROR(DeletePlugins(configuration, invocation, result, complete));
+  return complete || !knows_rules ? base::Ok() : delete_rules({});
 }
 
 base::Status PluginChain::DeletePlugins(const Configuration& configuration, const Invocation& invocation,
@@ -271,7 +277,7 @@ base::Status PluginChain::DeletePlugins(const Configuration& configuration, cons
   // Before version 0.4.0 a DEL knew no prevResult.
   const base::Json previous_result = IsAtLeast(configuration.version, "0.4.0") ? result : base::Json();
   for (auto plugin = configuration.plugins.rbegin(); plugin != configuration.plugins.rend(); ++plugin) {
-    if (skip_idle_ && IsIdle(*plugin, invocation)) continue;
+    if (shortcuts_ && IsIdle(*plugin, invocation)) continue;
     Outcome outcome = Run("DEL", configuration, *plugin, invocation, previous_result);
     // Whether it was killed, failed over rules that others were changing, or over what it did not come to make in its
     // ADD.

@@ -31,16 +31,16 @@ base::Status Validate(const Invocation& invocation);
 // Thread-safe.
 class PluginChain {
  public:
-  // Plugins are searched in `directories`, and search programs in `program_directories`. With `skip_idle`, plugins that
-  // would do nothing are not called. `runner` must outlive the chain.
+  // Plugins are searched in `directories`, and search programs in `program_directories`. With `shortcuts`, the runtime
+  // makes rules in their place, and plugins that would do nothing are not called. `runner` must outlive the chain.
   PluginChain(PluginRunner& runner, std::vector<std::string> directories, std::vector<std::string> program_directories,
-              std::chrono::milliseconds timeout, bool skip_idle);
+              std::chrono::milliseconds timeout, bool shortcuts);
 
   // kFailedPrecondition with the name of the first plugin that is in none of the directories.
   base::Status FindAll(const Configuration& configuration) const;
 
-  // Whether the runtime can make the rules of "ipMasq" in place of a plugin of this configuration.
-  bool CanMasquerade(const Configuration& configuration) const;
+  // Whether the rules of "ipMasq" are to be made by the runtime, in place of a plugin of this configuration.
+  bool MakesRules(const Configuration& configuration) const;
 
   // Calls ADD of every plugin in order, each with its predecessor's result. `result` holds the result of the last
   // plugin that succeeded, null when none has, also after a failure.
@@ -75,6 +75,8 @@ class PluginChain {
     base::Status status;
   };
   base::Result<std::string> Find(const std::string& type) const;
+  // Whether a plugin of this configuration makes rules that the runtime knows, too.
+  bool KnowsRules(const Configuration& configuration) const;
   Outcome Run(std::string_view verb, const Configuration& configuration, const Plugin& plugin,
               const Invocation& invocation, const base::Json& previous_result) const;
   // A verb that is not about one attachment; `members` join the plugin's configuration.
@@ -90,7 +92,7 @@ class PluginChain {
   const std::vector<std::string> directories_;
   const std::string path_;  // PATH=…
   const std::chrono::milliseconds timeout_;
-  const bool skip_idle_;
+  const bool shortcuts_;
   const Masquerade masquerade_;
 };
 

@@ -189,6 +189,15 @@ class PluginsTest : public testing::TestWithParam<bool> {
 
   static std::string Rules() { return Output("iptables-save") + Output("ip6tables-save"); }
 
+  // As after a kill at any time in an ADD, when no result is recorded yet.
+  void ForgetResult(const std::string& id) {
+    const AttachmentCache cache(root_ / "cache");
+    auto cached = cache.Read(id);
+    ASSERT_TRUE(cached.ok());
+    cached->result = nullptr;
+    ASSERT_TRUE(cache.Update(*cached).ok());
+  }
+
   // And chains, but for those that portmap makes for all pods.
   static std::vector<std::string> RulesOfPods() {
     std::vector<std::string> found;
@@ -427,14 +436,10 @@ TEST_P(PluginsTest, TheRulesAndTheResultAreThoseOfThePlugins) {
   }
 }
 
-// As after a kill at any time in an ADD, when no result is recorded yet.
 TEST_P(PluginsTest, ADetachWithoutAResultLeavesNoRules) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
-  auto cached = AttachmentCache(root_ / "cache").Read("pod1");
-  ASSERT_TRUE(cached.ok());
-  cached->result = nullptr;
-  ASSERT_TRUE(AttachmentCache(root_ / "cache").Update(*cached).ok());
+  ForgetResult("pod1");
   const auto detached = network_->Detach(pod);
   ASSERT_TRUE(detached.ok()) << detached.error().message();
   EXPECT_THAT(RulesOfPods(), IsEmpty());
@@ -473,10 +478,7 @@ TEST_P(UnownedLeaseTest, AFailedAttachLeavesNone) {
 TEST_P(UnownedLeaseTest, AnAttachThatWasCutOffLeavesNone) {
   const Attachment pod = Pod("pod1");
   ASSERT_TRUE(network_->Attach(pod).ok());
-  auto cached = AttachmentCache(root_ / "cache").Read("pod1");
-  ASSERT_TRUE(cached.ok());
-  cached->result = nullptr;
-  ASSERT_TRUE(AttachmentCache(root_ / "cache").Update(*cached).ok());
+  ForgetResult("pod1");
   LeaveLease();
   const auto detached = network_->Detach(pod);
   ASSERT_TRUE(detached.ok()) << detached.error().message();
