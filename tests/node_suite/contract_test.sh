@@ -31,18 +31,11 @@ test_removing_one_name_of_an_image_removes_all() {
 }
 
 test_pinned_images_are_told_to_the_kubelet() {
-  local file=/etc/cri-nspawn/config.toml
-  cp "$file" "$scratch/config.toml"
-  sed -i "s|^#pinned = .*|pinned = [\"$registry/base:*\"]|" "$file"
-  systemctl restart cri-nspawn.service
-  eventually 20 daemon_answers
+  setting pinned "[\"$registry/base:*\"]"
   crictl pull "$web"
   local pinned
   pinned=$(crictl images -o json | jq -r --arg base "$base" --arg web "$web" \
     '.images | map({key: .repoTags[0], value: .pinned}) | from_entries | "\(.[$base]) \(.[$web])"')
-  cp "$scratch/config.toml" "$file"
-  systemctl restart cri-nspawn.service
-  eventually 20 daemon_answers
   equals 'true false' "$pinned"
 }
 

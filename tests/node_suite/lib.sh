@@ -56,6 +56,19 @@ eventually() {
   done
 }
 
+# setting NAME VALUE puts a line into the daemon's configuration until the test ends, and restarts the daemon.
+setting() {
+  local file=/etc/cri-nspawn/config.toml
+  if [[ ! -e $scratch/config.toml ]]; then
+    cp "$file" "$scratch/config.toml"
+    # shellcheck disable=SC2064  # the names of now are meant
+    trap "cp '$scratch/config.toml' '$file'; systemctl restart cri-nspawn.service" EXIT
+  fi
+  sed -i -E "s|^#?$1 = .*|$1 = $2|" "$file"
+  systemctl restart cri-nspawn.service
+  eventually 20 daemon_answers
+}
+
 # pod NAME [JQ-FILTER] runs a pod and prints its id; $scratch/NAME.json is its configuration after the filter.
 pod() {
   local name=$1 uid

@@ -1,5 +1,5 @@
 # The setting plugin_shortcuts.
-# shellcheck shell=bash disable=SC2154  # $scratch is the runner's
+# shellcheck shell=bash
 
 # The rules for a pod as iptables-save prints them, without what is its own.
 rules_of() {
@@ -8,20 +8,11 @@ rules_of() {
   iptables-save -t nat | grep -e "$1" -e "$chain" | sed -e "s/$1/ID/; s/$chain/CHAIN/g; s/-s [0-9./]*/-s ADDRESS/"
 }
 
-with_shortcuts() {
-  sed -i -E "s/^#?(plugin_shortcuts) = .*/\1 = $1/" /etc/cri-nspawn/config.toml
-  systemctl restart cri-nspawn.service
-  eventually 20 daemon_answers
-}
-
 test_with_shortcuts_pods_have_the_same_rules_and_leave_none() {
-  local before settings=/etc/cri-nspawn/config.toml without with ports
+  local before without with ports
   before=$(traces)
-  cp "$settings" "$scratch/config.toml"
-  # shellcheck disable=SC2064  # the names of now are meant
-  trap "cp '$scratch/config.toml' '$settings'; systemctl restart cri-nspawn.service" EXIT
   without=$(pod without)
-  with_shortcuts true
+  setting plugin_shortcuts true
   with=$(pod with)
   ports=$(pod ports '.port_mappings = [{container_port: 7000, host_port: 17004}]')
   contains "$(rules_of "$with")" 'MASQUERADE'
@@ -29,7 +20,7 @@ test_with_shortcuts_pods_have_the_same_rules_and_leave_none() {
   contains "$(iptables-save -t nat)" '--dport 17004 .*DNAT.*:7000'
   # One kind removes what the other has made.
   crictl rmp -f "$without" >/dev/null
-  with_shortcuts false
+  setting plugin_shortcuts false
   crictl rmp -f "$with" >/dev/null
   crictl rmp -f "$ports" >/dev/null
   equals '' "$(iptables-save -t nat | grep -e "$without" -e "$with" -e "$ports" -e 'dport 17004' || true)"
